@@ -1,0 +1,28 @@
+"""The right reader for a folder, by what is in it."""
+
+from pathlib import Path
+
+from monai_lightseg.data.cases import FileCase
+from monai_lightseg.data.folder import read_folder
+from monai_lightseg.data.isic import isic2018_folders, read_isic2018
+from monai_lightseg.errors import LightsegError
+
+__all__ = ["read_cases"]
+
+
+def read_cases(folder: Path) -> list[FileCase]:
+    """List the cases of a folder: the training part of ISIC 2018 where its names are there, else images and masks.
+
+    Returns:
+        The cases, sorted by id.
+
+    Raises:
+        LightsegError: neither layout is there, or the one found is incomplete.
+    """
+    isic_folders = isic2018_folders(folder, "Training")
+    if any(path.is_dir() for path in isic_folders):
+        return read_isic2018(folder)
+    if any((folder / name).is_dir() for name in ("images", "masks")):
+        return read_folder(folder)
+    looked_for = " and ".join(path.name for path in isic_folders)
+    raise LightsegError(f"{folder} holds neither {looked_for} nor images and masks; pass a folder with one such pair")

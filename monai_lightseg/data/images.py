@@ -1,0 +1,124 @@
+"""RGB images and binary masks from files, by stated rules: what is not plainly meant is an error, never a guess."""
+
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from monai_lightseg.data.listing import first_few
+from monai_lightseg.errors import LightsegError
+
+__all__ = ["read_mask", "read_rgb"]
+
+_IMAGE_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_MASK_MODES = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B"})
+_MASK_PEAKS = frozenset({0, 1, 255, 65535})
+_JPEG_FORMATS = frozenset({"JPEG", "MPO"})
+_JPEG_THRESHOLD = 128
+
+# warnings.catch_warnings changes the whole process, so only one thread may open a file at a time; decoding is outside.
+_OPENING = threading.Lock()
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit image as RGB, turned upright by its EXIF orientation.
+
+    RGB is kept, grey and black-and-white are replicated to three channels, palettes are looked up. Transparency is
+    accepted only where every pixel is opaque, and is then dropped.
+
+    Returns:
+        uint8 array (height, width, 3).
+
+    Raises:
+        LightsegError: the file is missing, damaged, has several pages, is not 8-bit grey or RGB, or is transparent.
+    """
+    image = _decode(path)
+    if image.mode not in _IMAGE_MODES:
+        raise LightsegError(f"{path} has the colour mode {image.mode}; convert it to 8-bit RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise LightsegError(f"{path} has transparent pixels; flatten it and save it as 8-bit RGB")
+    return np.array(image.convert("RGB"))
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read a binary mask, turned upright by its EXIF orientation.
+
+    The file has one channel (8-bit, 16-bit or black-and-white), or is a palette or RGB image with three equal
+    channels. A lossless file holds 0 and at most one of 1, 255 or 65535. A JPEG is foreground where it is at least
+    128.
+
+    Returns:
+        uint8 array (height, width) of 0 (background) and 1 (foreground).
+
+    Raises:
+        LightsegError: the file is missing, damaged, has several pages, is coloured or transparent, or holds other
+            values.
+    """
+    image = _decode(path)
+    grey = _one_channel(path, image)
+    if image.format in _JPEG_FORMATS:
+        return _threshold_jpeg(path, grey)
+    peak = int(grey.max())
+    if peak not in _MASK_PEAKS or not ((grey == 0) | (grey == peak)).all():
+        found = ", ".join(first_few([str(value) for value in np.unique(grey).tolist()]))
+        raise LightsegError(f"{path} holds the values {found}; a mask holds 0 and one of 1, 255 or 65535")
+    return (grey != 0).astype(np.uint8)
+
+
+def _decode(path: Path) -> Image.Image:
+    with _errors_naming(path), _open(path) as image:
+        if getattr(image, "n_frames", 1) > 1 and image.format not in _JPEG_FORMATS:
+            raise LightsegError(f"{path} has several pages; save one page as a file of its own")
+        # Pillow reads 16-bit colour as 8-bit without a word; only the raw mode (RGB;16B) still shows it.
+        if re.search(r"[ABX];16", str(image.tile)):
+            raise LightsegError(f"{path} has 16 bits per channel; convert it to 8-bit RGB")
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
+
+
+def _open(path: Path) -> Image.Image:
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
+@contextmanager
+def _errors_naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except LightsegError:
+        raise
+    except FileNotFoundError as error:
+        raise LightsegError(f"{path} does not exist; check the path") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise LightsegError(f"{path} has too many pixels to be read safely; make it smaller") from error
+    except Exception as error:  # damaged bytes make Pillow's decoders raise almost anything
+        reason = " ".join(str(error).split())
+        raise LightsegError(f"{path} cannot be read as an image ({reason}); replace the file") from error
+
+
+def _one_channel(path: Path, image: Image.Image) -> NDArray[np.int32]:
+    if image.mode not in _MASK_MODES or image.has_transparency_data:
+        raise LightsegError(f"{path} is not a plain mask (mode {image.mode}); save it with one channel and no alpha")
+    if image.mode not in ("P", "RGB"):
+        return np.asarray(image).astype(np.int32)
+    channels = np.asarray(image.convert("RGB")).astype(np.int32)
+    if (channels != channels[..., :1]).any():
+        raise LightsegError(f"{path} is coloured; save the mask as one channel with the values 0 and 255")
+    return channels[..., 0]
+
+
+def _threshold_jpeg(path: Path, grey: NDArray[np.int32]) -> NDArray[np.uint8]:
+    # A 0/1 mask saved as JPEG would otherwise read as empty.
+    if 0 < grey.max() < _JPEG_THRESHOLD:
+        raise LightsegError(f"{path} is a JPEG mask with no value above {grey.max()}; its foreground must be 255")
+    return (grey >= _JPEG_THRESHOLD).astype(np.uint8)

@@ -1,0 +1,55 @@
+"""Which mask belongs to which image, by file name."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from monai_lightseg.data.cases import FileCase
+from monai_lightseg.data.listing import first_few
+from monai_lightseg.errors import LightsegError
+
+__all__ = ["pair_files"]
+
+
+def pair_files(images: Iterable[Path], masks: Iterable[Path], mask_suffixes: Collection[str]) -> list[FileCase]:
+    """Pair files by stem: a mask has the stem of its image, or that stem and one of `mask_suffixes`.
+
+    The image's stem is the id of the case. A mask whose own stem is an image's stem belongs to that image, whatever
+    it ends in.
+
+    Returns:
+        One case per image, sorted by id.
+
+    Raises:
+        LightsegError: an image without a mask, a mask without an image, or two files for one id; one line per file,
+            the first 5 of each kind.
+    """
+    images_by_id = _grouped((path.stem, path) for path in images)
+    masks_by_id = _grouped((_image_stem(path.stem, images_by_id, mask_suffixes), path) for path in masks)
+    problems = [
+        *first_few([f"{images_by_id[key][0]}: no mask" for key in sorted(images_by_id.keys() - masks_by_id.keys())]),
+        *first_few([f"{masks_by_id[key][0]}: no image" for key in sorted(masks_by_id.keys() - images_by_id.keys())]),
+        *first_few(_duplicates(images_by_id)),
+        *first_few(_duplicates(masks_by_id)),
+    ]
+    if problems:
+        raise LightsegError("\n".join(["images and masks do not pair up; add, rename or remove:", *problems]))
+    return [FileCase(key, images_by_id[key][0], masks_by_id[key][0]) for key in sorted(images_by_id)]
+
+
+def _grouped(pairs: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for key, path in sorted(pairs):
+        groups[key].append(path)
+    return groups
+
+
+def _image_stem(stem: str, image_ids: Collection[str], suffixes: Collection[str]) -> str:
+    if stem in image_ids:
+        return stem
+    matches = (stem.removesuffix(suffix) for suffix in suffixes if stem.endswith(suffix))
+    return next((match for match in matches if match in image_ids), stem)
+
+
+def _duplicates(groups: dict[str, list[Path]]) -> list[str]:
+    return [f"{path}: same id as {paths[0].name}" for _, paths in sorted(groups.items()) for path in paths[1:]]

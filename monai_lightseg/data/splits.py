@@ -1,0 +1,100 @@
+"""Which cases train, validate and test."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_lightseg.data.listing import first_few
+from monai_lightseg.errors import LightsegError
+
+__all__ = ["Split", "random_split", "read_id_list"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The case ids of the three parts.
+
+    Raises:
+        LightsegError: an id is there twice, or `train` or `val` is empty; `test` may be.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, part in (("train", self.train), ("val", self.val)):
+            if not part:
+                raise LightsegError(f"the split has no {name} case; give it at least one")
+        _refuse_repeated((*self.train, *self.val, *self.test), "the split")
+
+    def check(self, ids: Collection[str]) -> None:
+        """Check that every case of the split is among `ids`; `ids` may hold more.
+
+        Raises:
+            LightsegError: some are not; the message names the first 5.
+        """
+        missing = sorted({*self.train, *self.val, *self.test} - set(ids))
+        if missing:
+            named = ", ".join(first_few(missing))
+            raise LightsegError(f"the split names cases that are not there: {named}; use a split of these cases")
+
+
+def random_split(ids: Iterable[str], *, val: float = 0.15, test: float = 0.2, seed: int = 42) -> Split:
+    """Divide the ids at random; the order they come in does not matter.
+
+    Args:
+        ids: at least 3 different case ids.
+        val: share of the cases that validate.
+        test: share of the cases that test; what is left of both trains.
+        seed: seed of the permutation, 0 or more.
+
+    Returns:
+        Three sorted parts with at least one case each.
+
+    Raises:
+        LightsegError: fewer than 3 ids, an id twice, shares that leave nothing to train on, or a negative seed.
+    """
+    ordered = sorted(ids)
+    _refuse_repeated(ordered, "ids")
+    if len(ordered) < 3:
+        raise LightsegError(f"ids holds {len(ordered)} cases; a split needs at least 3")
+    if not (val > 0 and test > 0 and val + test < 1):
+        raise LightsegError(f"val={val} and test={test} do not divide the cases; both are above 0, their sum below 1")
+    if seed < 0:
+        raise LightsegError(f"seed is {seed}; pass 0 or more")
+    count = len(ordered)
+    test_count = min(max(1, round(count * test)), count - 2)
+    val_count = min(max(1, round(count * val)), count - test_count - 1)
+    shuffled = [ordered[place] for place in np.random.default_rng(seed).permutation(count)]
+    return Split(
+        train=tuple(sorted(shuffled[test_count + val_count :])),
+        val=tuple(sorted(shuffled[test_count : test_count + val_count])),
+        test=tuple(sorted(shuffled[:test_count])),
+    )
+
+
+def read_id_list(path: Path) -> tuple[str, ...]:
+    """Read case ids from a UTF-8 text file, one per line; blank lines and spaces around an id are dropped.
+
+    Raises:
+        LightsegError: the file cannot be read, holds no id, or holds one twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LightsegError(f"{path} cannot be read as a list of ids ({error}); pass a UTF-8 text file") from error
+    ids = tuple(line.strip() for line in lines if line.strip())
+    if not ids:
+        raise LightsegError(f"{path} holds no id; write one case id per line")
+    _refuse_repeated(ids, str(path))
+    return ids
+
+
+def _refuse_repeated(ids: Iterable[str], where: str) -> None:
+    repeated = sorted(name for name, count in Counter(ids).items() if count > 1)
+    if repeated:
+        raise LightsegError(f"{where} names cases twice: {', '.join(first_few(repeated))}; name each one once")

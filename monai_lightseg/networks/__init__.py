@@ -1,0 +1,30 @@
+"""Networks, decoders, their registry, and surgery on them."""
+
+from monai_lightseg.networks.decoders.nmode import NmODEDecoder
+from monai_lightseg.networks.nets import NmODEUNet, UNetBilinear
+from monai_lightseg.networks.registry import (
+    NetworkCard,
+    ReportedFigure,
+    create_network,
+    list_networks,
+    network_card,
+    network_class,
+    register_network,
+)
+from monai_lightseg.networks.surgery import replace_decoder
+from monai_lightseg.networks.unet_like import UNetLike
+
+__all__ = [
+    "NetworkCard",
+    "NmODEDecoder",
+    "NmODEUNet",
+    "ReportedFigure",
+    "UNetBilinear",
+    "UNetLike",
+    "create_network",
+    "list_networks",
+    "network_card",
+    "network_class",
+    "register_network",
+    "replace_decoder",
+]

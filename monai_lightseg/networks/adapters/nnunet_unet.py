@@ -1,0 +1,27 @@
+"""PlainConvUNet and ResidualEncoderUNet of dynamic_network_architectures, the networks nnU-Net plans."""
+
+from itertools import accumulate
+
+from torch import nn
+
+from monai_lightseg.networks.adapters.encoder_facts import HostEncoder, first_in_channels
+
+__all__ = ["adapt_nnunet_unet"]
+
+
+def adapt_nnunet_unet(network: nn.Module) -> HostEncoder | None:
+    """The encoder of `network`, or None if it is not one of nnU-Net's two U-Nets."""
+    if type(network).__name__ not in ("PlainConvUNet", "ResidualEncoderUNet") or not type(
+        network
+    ).__module__.startswith("dynamic_network_architectures"):
+        return None
+    encoder = network.encoder
+    strides = accumulate(encoder.strides, lambda total, stride: [a * b for a, b in zip(total, stride, strict=True)])
+    return HostEncoder(
+        module=encoder,
+        channels=list(encoder.output_channels),
+        strides=list(strides),
+        spatial_dims=3 if encoder.conv_op is nn.Conv3d else 2,
+        in_channels=first_in_channels(encoder),
+        out_channels=network.decoder.num_classes,
+    )

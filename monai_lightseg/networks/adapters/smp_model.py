@@ -1,0 +1,42 @@
+"""Models of segmentation_models_pytorch."""
+
+import torch
+from torch import nn
+
+from monai_lightseg.networks.adapters.encoder_facts import HostEncoder
+
+__all__ = ["adapt_smp_model"]
+
+
+class SMPEncoder(nn.Module):
+    """An encoder of segmentation_models_pytorch without the levels that hold no learned features.
+
+    The first level is the image itself, and some transformers put an empty map at stride 2.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.model = encoder
+        self.kept = [i for i, channels in enumerate(encoder.out_channels) if i > 0 and channels > 0]
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B, C, H, W) -> feature maps, shallow to deep."""
+        pyramid = self.model(x)
+        return [pyramid[i] for i in self.kept]
+
+
+def adapt_smp_model(network: nn.Module) -> HostEncoder | None:
+    """The encoder of `network`, or None if it is no segmentation_models_pytorch model."""
+    bases = {(base.__module__.split(".")[0], base.__name__) for base in type(network).__mro__}
+    if ("segmentation_models_pytorch", "SegmentationModel") not in bases:
+        return None
+    encoder = SMPEncoder(network.encoder)
+    out_channels = network.encoder.out_channels
+    return HostEncoder(
+        module=encoder,
+        channels=[out_channels[i] for i in encoder.kept],
+        strides=[min(2**i, network.encoder.output_stride) for i in encoder.kept],
+        spatial_dims=2,
+        in_channels=out_channels[0],
+        out_channels=network.segmentation_head[0].out_channels,
+    )

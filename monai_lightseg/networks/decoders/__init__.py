@@ -1,0 +1,1 @@
+"""Decoders that fit any pyramid."""

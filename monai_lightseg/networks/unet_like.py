@@ -1,0 +1,105 @@
+"""The contract every U-like network keeps: an image becomes a pyramid, a pyramid becomes logits."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["UNetLike", "per_axis"]
+
+
+def per_axis(stride: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
+    """A stride as one integer per spatial axis."""
+    return (stride,) * spatial_dims if isinstance(stride, int) else tuple(int(value) for value in stride)
+
+
+class UNetLike(nn.Module):
+    """Encoder, decoder, and input of any size.
+
+    `forward` is `decode(encode(x), size)` on an input padded (by repeating its border) to `size_multiple`, cropped
+    back. At multiples nothing is padded. Subclasses with more than an encoder and a decoder override `encode` and
+    `decode`.
+
+    Args:
+        encoder: module (B, in_channels, *spatial) -> list of feature maps, shallow to deep.
+        decoder: module (pyramid, size) -> logits (B, out_channels, *size).
+        spatial_dims: 2 or 3.
+        in_channels: channels of the input.
+        out_channels: channels of the logits.
+        encoder_channels: channels of each pyramid level, shallow to deep.
+        encoder_strides: input size over level size, one integer or one per axis for each level.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        encoder_channels: Sequence[int],
+        encoder_strides: Sequence[int | Sequence[int]],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.encoder_channels = tuple(encoder_channels)
+        self.encoder_strides = tuple(per_axis(stride, spatial_dims) for stride in encoder_strides)
+        self.size_multiple = tuple(max(axis) for axis in zip(*self.encoder_strides, strict=True))
+        # An instance norm has no statistics over a single pixel, in eval neither.
+        instance_norms = any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in self.modules())
+        self.min_bottleneck_pixels = 2 if instance_norms else 1
+
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Image (B, in_channels, *spatial), sides multiples of `size_multiple` -> pyramid, shallow to deep."""
+        return list(self.encoder(x))
+
+    def decode(self, pyramid: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
+        """Pyramid, shallow to deep -> logits (B, out_channels, *size)."""
+        return self.decoder(pyramid, size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Image (B, in_channels, *spatial) of any size -> logits (B, out_channels, *spatial).
+
+        Raises:
+            ValueError: wrong number of axes or channels, or a training batch with one value per channel.
+        """
+        self._check_input(x)
+        padded = self._pad(x)
+        logits = self.decode(self.encode(padded), padded.shape[2:])
+        return logits[(..., *(slice(0, side) for side in x.shape[2:]))]
+
+    def _check_input(self, x: torch.Tensor) -> None:
+        if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
+            axes = ", ".join("DHW"[-self.spatial_dims :])
+            raise ValueError(
+                f"{type(self).__name__} expects an input of shape (B, {self.in_channels}, {axes}), "
+                f"got {tuple(x.shape)}"
+            )
+        if self.training:
+            sides = zip(x.shape[2:], self.size_multiple, strict=True)
+            values = x.shape[0] * math.prod(-(-side // multiple) for side, multiple in sides)
+            if values < 2:
+                raise ValueError(
+                    f"training needs more than one value per channel at the bottleneck: input {tuple(x.shape)} leaves "
+                    f"one. Use a batch of two or more, or sides above {self.size_multiple}, or network.eval()"
+                )
+
+    def _pad(self, x: torch.Tensor) -> torch.Tensor:
+        missing = [-side % multiple for side, multiple in zip(x.shape[2:], self.size_multiple, strict=True)]
+        if self.min_bottleneck_pixels > 1 and tuple(
+            side + add for side, add in zip(x.shape[2:], missing, strict=True)
+        ) == tuple(self.size_multiple):
+            missing[-1] += self.size_multiple[-1]
+        # While exporting with dynamic sides, a branch on the padding would fix them to multiples.
+        if not any(missing) and not torch.compiler.is_exporting():
+            return x
+        # functional.pad counts from the last axis backwards.
+        widths = [width for add in reversed(missing) for width in (0, add)]
+        return functional.pad(x, widths, mode="replicate")

@@ -1,0 +1,94 @@
+"""What all trainers of this package share: the optimiser, checkpoints that appear whole, and a history file."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from monai_lightseg.atomic import write_text
+
+__all__ = ["HISTORY_FILE", "epoch_variants", "nnUNetTrainerLightseg"]
+
+HISTORY_FILE = "lightseg_history.json"
+
+
+class nnUNetTrainerLightseg(nnUNetTrainer):
+    """The network nnU-Net planned, unchanged, under the recipe of this package: the control for its other trainers.
+
+    AdamW (1e-3, weight decay 1e-2) with nnU-Net's polynomial decay, no deep supervision; loss, augmentation, sampling
+    and validation are nnU-Net's own. Writes `lightseg_history.json` into the fold's folder after every epoch: lists
+    `train_losses`, `val_losses`, `mean_fg_dice` (nnU-Net's patch-level pseudo Dice) and `epoch_seconds`.
+    """
+
+    epochs = 1000
+    iterations_per_epoch = 250
+    val_iterations_per_epoch = 50
+    learning_rate = 1e-3
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.initial_lr = self.learning_rate
+        self.weight_decay = 1e-2
+        self.num_epochs = self.epochs
+        self.num_iterations_per_epoch = self.iterations_per_epoch
+        self.num_val_iterations_per_epoch = self.val_iterations_per_epoch
+        self.enable_deep_supervision = False
+        # nnU-Net saves every 50 epochs, which leaves a short run nothing to resume from.
+        self.save_every = max(1, self.num_epochs // 50)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """AdamW over all parameters, polynomial decay per epoch."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Do nothing: there are no auxiliary outputs, and nnU-Net switches them on after validation regardless."""
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the checkpoint beside `filename` first, so that a killed run leaves the last whole one."""
+        temporary = f"{filename}.partial"
+        super().save_checkpoint(temporary)
+        if os.path.exists(temporary):
+            os.replace(temporary, filename)
+
+    def on_epoch_end(self) -> None:
+        """Nothing but nnU-Net's own work, and the history file."""
+        super().on_epoch_end()
+        if self.local_rank == 0:
+            write_text(Path(self.output_folder) / HISTORY_FILE, json.dumps(self._history(), indent=1))
+
+    def _history(self) -> dict[str, list[float]]:
+        names = ("train_losses", "val_losses", "mean_fg_dice")
+        history = {name: [float(value) for value in self.logger.get_value(name, step=None)] for name in names}
+        starts = self.logger.get_value("epoch_start_timestamps", step=None)
+        ends = self.logger.get_value("epoch_end_timestamps", step=None)
+        history["epoch_seconds"] = [end - start for start, end in zip(starts, ends, strict=True)]
+        return history
+
+
+def epoch_variants(
+    trainer: type[nnUNetTrainerLightseg], epochs: tuple[int, ...] = (5, 50, 250)
+) -> dict[str, type[nnUNetTrainerLightseg]]:
+    """Subclasses of `trainer` that differ in the number of epochs, by name; nnU-Net has no option for that."""
+    return {
+        f"{trainer.__name__}_{number}epochs": type(
+            f"{trainer.__name__}_{number}epochs",
+            (trainer,),
+            {"epochs": number, "__module__": trainer.__module__, "__doc__": f"{trainer.__name__}, {number} epochs."},
+        )
+        for number in epochs
+    }
+
+
+globals().update(epoch_variants(nnUNetTrainerLightseg))

@@ -1,0 +1,118 @@
+"""The plans route: a plans file with a light encoder, a patch and a batch that a small machine can train."""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+
+from monai_lightseg.atomic import write_text
+from monai_lightseg.errors import LightsegError
+
+__all__ = ["light_plans", "write_light_plans"]
+
+FEATURES = (16, 32, 64, 128, 128)
+
+
+def write_light_plans(
+    dataset: str,
+    *,
+    source: str = "nnUNetPlans",
+    name: str = "nnUNetLightPlans",
+    patch: tuple[int, int] = (256, 256),
+    batch: int = 8,
+    features: tuple[int, ...] = FEATURES,
+) -> Path:
+    """Derive a light plans file from one that nnU-Net made; the preprocessed images are shared, nothing is rerun.
+
+    Args:
+        dataset: id or `DatasetXXX_Name`, planned and preprocessed before.
+        source: name of the plans to start from.
+        name: name of the new plans; `-p NAME` for nnU-Net's commands.
+        patch: largest patch (H, W).
+        batch: images per batch.
+        features: channels per stage; the stride doubles from stage to stage.
+
+    Returns:
+        Path of the written file.
+
+    Raises:
+        LightsegError: a folder variable, the dataset or its plans are missing, or a value makes no sense.
+    """
+    if not nnUNet_preprocessed.is_set():
+        raise LightsegError("nnUNet_preprocessed is not set: export nnUNet_preprocessed=/folder/of/preprocessed/data")
+    try:
+        dataset_name = maybe_convert_to_dataset_name(int(dataset) if dataset.isdigit() else dataset)
+    except (RuntimeError, ValueError) as error:
+        raise LightsegError(f"dataset {dataset!r} not found in nnUNet_raw, nnUNet_preprocessed or nnUNet_results") from error
+    folder = Path(str(nnUNet_preprocessed)) / dataset_name
+    source_file = folder / f"{source}.json"
+    if not source_file.is_file():
+        raise LightsegError(
+            f"{source_file} does not exist: run `nnUNetv2_plan_and_preprocess -d {dataset} -c 2d` first"
+        )
+    if name == source:
+        raise LightsegError(f"the new plans need a name of their own, not {name!r}")
+    plans = light_plans(json.loads(source_file.read_text()), name=name, patch=patch, batch=batch, features=features)
+    target = folder / f"{name}.json"
+    write_text(target, json.dumps(plans, indent=4))
+    return target
+
+
+def light_plans(
+    plans: dict[str, Any], *, name: str, patch: tuple[int, int], batch: int, features: tuple[int, ...]
+) -> dict[str, Any]:
+    """The light plans as a dictionary: `plans` with the one configuration `2d` made light.
+
+    The patch is the smaller of `patch` and the planned one per axis, rounded down to what the stages halve evenly.
+
+    Raises:
+        LightsegError: no `2d` configuration, fewer than three features, a batch below 2 or a patch too small.
+    """
+    if "2d" not in plans["configurations"]:
+        raise LightsegError(f"plans {plans['plans_name']!r} have no 2d configuration; light plans are 2D")
+    if len(features) < 3 or batch < 2:
+        raise LightsegError(f"light plans need three or more features and a batch of 2 or more, got {features}, {batch}")
+    planned = plans["configurations"]["2d"]
+    multiple = 2 ** (len(features) - 1)
+    sides = [
+        min(asked, side) // multiple * multiple for asked, side in zip(patch, planned["patch_size"], strict=True)
+    ]
+    if math.prod(sides) < 4 * multiple**2:
+        raise LightsegError(f"patch {sides} is too small for {len(features)} stages (multiples of {multiple})")
+    light = copy.deepcopy(plans)
+    light["plans_name"] = name
+    configuration = copy.deepcopy(planned)
+    configuration["patch_size"] = sides
+    configuration["batch_size"] = batch
+    configuration["architecture"] = light_architecture(features)
+    light["configurations"] = {"2d": configuration}
+    return light
+
+
+def light_architecture(features: tuple[int, ...]) -> dict[str, Any]:
+    """nnU-Net's PlainConvUNet with `features` channels per stage, two convolutions each, in plans form."""
+    stages = len(features)
+    return {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": stages,
+            "features_per_stage": list(features),
+            "conv_op": "torch.nn.modules.conv.Conv2d",
+            "kernel_sizes": [[3, 3]] * stages,
+            "strides": [[1, 1]] + [[2, 2]] * (stages - 1),
+            "n_conv_per_stage": [2] * stages,
+            "n_conv_per_stage_decoder": [2] * (stages - 1),
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
