@@ -14,7 +14,7 @@ from monai_lightseg.errors import LightsegError
 
 __all__ = ["light_plans", "write_light_plans"]
 
-FEATURES = (16, 32, 64, 128, 128)
+FEATURES = (8, 16, 32, 64, 128)
 
 
 def write_light_plans(

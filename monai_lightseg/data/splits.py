@@ -42,6 +42,12 @@ class Split:
             named = ", ".join(first_few(missing))
             raise LightsegError(f"the split names cases that are not there: {named}; use a split of these cases")
 
+    def limited(
+        self, *, train: int | None = None, val: int | None = None, test: int | None = None, seed: int = 42
+    ) -> "Split":
+        """At most so many cases of each part, drawn by a seeded permutation of its sorted ids; None keeps them all."""
+        return Split(_drawn(self.train, train, seed), _drawn(self.val, val, seed), _drawn(self.test, test, seed))
+
 
 def random_split(ids: Iterable[str], *, val: float = 0.15, test: float = 0.2, seed: int = 42) -> Split:
     """Divide the ids at random; the order they come in does not matter.
@@ -98,3 +104,8 @@ def _refuse_repeated(ids: Iterable[str], where: str) -> None:
     repeated = sorted(name for name, count in Counter(ids).items() if count > 1)
     if repeated:
         raise LightsegError(f"{where} names cases twice: {', '.join(first_few(repeated))}; name each one once")
+
+
+def _drawn(ids: tuple[str, ...], limit: int | None, seed: int) -> tuple[str, ...]:
+    ordered = sorted(ids)
+    return tuple(sorted(ordered[place] for place in np.random.default_rng(seed).permutation(len(ordered))[:limit]))

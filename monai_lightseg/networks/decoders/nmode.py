@@ -14,6 +14,7 @@ from monai.utils import look_up_option
 from torch import nn
 from torch.nn import functional
 
+from monai_lightseg.networks.blocks.few_channel_conv import few_channel_conv2d, few_channel_conv2d_pays
 from monai_lightseg.networks.unet_like import per_axis
 
 __all__ = ["ORDERINGS", "SOLVERS", "NmODEDecoder"]
@@ -47,10 +48,13 @@ class NmODEInput(nn.Module):
 
     def forward(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """Map `x` times the scalar `weight`; scaling the kernel instead spares a pass over the features."""
-        if weight is None:
+        kernel = self.conv.weight if weight is None else self.conv.weight * weight
+        if not self.training and few_channel_conv2d_pays(x, kernel):
+            g = few_channel_conv2d(x, kernel, self.conv.bias)
+        elif weight is None:
             g = self.conv(x)
         else:
-            g = self.conv._conv_forward(x, self.conv.weight * weight, self.conv.bias)
+            g = self.conv._conv_forward(x, kernel, self.conv.bias)
         return self.act(self.norm(g.float() if g.dtype in (torch.float16, torch.bfloat16) else g))
 
 

@@ -1,0 +1,43 @@
+"""`lightseg networks`: what is registered, from the cards."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from monai_lightseg.networks import NetworkCard
+
+__all__ = ["networks"]
+
+HEADINGS = ("name", "parameters", "MACs (papers)", "MACs (built)", "year", "paper", "origin")
+NUMBERS = HEADINGS[1:5]
+
+
+def networks(as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False) -> None:
+    """List the networks.
+
+    MACs are the multiply-accumulates of one 3 x 256 x 256 image: as the papers count them, and as built.
+
+    Example: lightseg networks --json
+    """
+    from monai_lightseg.networks import list_networks, network_card
+
+    cards = [network_card(name) for name in list_networks()]
+    if as_json:
+        typer.echo(json.dumps([asdict(card) for card in cards], indent=2))
+        return
+    rows = [HEADINGS, *(_row(card) for card in cards)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    for row in rows:
+        typer.echo("  ".join(map(_aligned, row, HEADINGS, widths)).rstrip())
+
+
+def _row(card: "NetworkCard") -> tuple[str, ...]:
+    numbers = (f"{card.parameters:,}", f"{card.macs_thop:,}", f"{card.macs:,}", str(card.year))
+    return (card.name, *numbers, card.paper, card.origin)
+
+
+def _aligned(text: str, heading: str, width: int) -> str:
+    return text.rjust(width) if heading in NUMBERS else text.ljust(width)

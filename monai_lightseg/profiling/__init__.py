@@ -1,0 +1,16 @@
+"""What a network costs: parameters, multiply-accumulates, floating point operations, latency."""
+
+from monai_lightseg.profiling.comparison import Comparison, NetworkCost, compare
+from monai_lightseg.profiling.counting import count_flops, count_macs, count_macs_thop, count_parameters
+from monai_lightseg.profiling.latency import interleaved_cpu_seconds
+
+__all__ = [
+    "Comparison",
+    "NetworkCost",
+    "compare",
+    "count_flops",
+    "count_macs",
+    "count_macs_thop",
+    "count_parameters",
+    "interleaved_cpu_seconds",
+]

@@ -1,0 +1,84 @@
+"""Parameters and operations of a network, counted as built and as the papers count."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from monai.networks import eval_mode
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ["count_flops", "count_macs", "count_macs_thop", "count_parameters"]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of values in all parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_flops(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
+    """Floating point operations of convolutions and matrix products as built, 2 per multiply-accumulate.
+
+    Args:
+        network: counted in eval mode, left as it was.
+        input_size: (B, C, *spatial).
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), eval_mode(network), counter:
+        network(_zeros(network, input_size))
+    return int(counter.get_total_flops())
+
+
+def count_macs(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
+    """Multiply-accumulates of convolutions and matrix products as built; arguments as `count_flops`."""
+    return count_flops(network, input_size) // 2
+
+
+def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
+    """Multiply-accumulates as the papers count them: the figure that the `thop` profiler prints.
+
+    Per call of a module: convolutions and linear layers their multiply-accumulates (a transposed convolution output
+    elements x input channels x kernel), batch, instance and layer norms 4 per element (2 without affine
+    parameters), PReLU 1 and bilinear `nn.Upsample` 11 per output element, nearest 1. Functional operations,
+    group norms, raw parameters and scans count nothing.
+
+    Args:
+        network: a copy of it runs in train mode on two images, where every norm is really called; the result is for
+            the batch given.
+        input_size: (B, C, *spatial).
+    """
+    network = copy.deepcopy(network).train()
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        total += _thop_cost(module, inputs[0], output)
+
+    hooks = [module.register_forward_hook(count) for module in network.modules() if not list(module.children())]
+    with torch.no_grad():
+        network(_zeros(network, (2 * input_size[0], *input_size[1:])))
+    for hook in hooks:
+        hook.remove()
+    return total // 2
+
+
+def _thop_cost(module: nn.Module, x: torch.Tensor, output: torch.Tensor) -> int:
+    if isinstance(module, _ConvNd):
+        return output.numel() * module.in_channels // module.groups * math.prod(module.kernel_size)
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    if isinstance(module, _NormBase | nn.LayerNorm):
+        return x.numel() * (4 if module.weight is not None else 2)
+    if isinstance(module, nn.PReLU):
+        return x.numel()
+    if isinstance(module, nn.Upsample):
+        return output.numel() * (1 if module.mode == "nearest" else 11)
+    return 0
+
+
+def _zeros(network: nn.Module, input_size: Sequence[int]) -> torch.Tensor:
+    like = next(network.parameters())
+    return torch.zeros(tuple(input_size), device=like.device, dtype=like.dtype)

@@ -1,0 +1,1 @@
+"""What ties the rooms of the package together for a user."""

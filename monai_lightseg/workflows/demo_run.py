@@ -1,0 +1,212 @@
+"""`lightseg demo`: images, nnU-Net raw, plans, a short training, prediction, scores, a report."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shutil import rmtree
+
+from monai_lightseg import __version__
+from monai_lightseg.data import Case, Split, install_splits, random_split, read_cases, synthetic_cases, write_nnunet_raw
+from monai_lightseg.errors import LightsegError
+from monai_lightseg.workflows.demo_folder import DemoFolder, fingerprint
+from monai_lightseg.workflows.demo_report import DemoFacts, demo_report
+from monai_lightseg.workflows.evaluation import evaluate_folders
+from monai_lightseg.workflows.stage import run_stage
+
+__all__ = ["run_demo"]
+
+DATASET_ID = 999
+DATASET = "Dataset999_LightsegDemo"
+PLANS = "nnUNetLightPlans"
+SIZE = (192, 256)
+SEED = 42
+
+
+def run_demo(
+    data: Path | None,
+    out: Path,
+    *,
+    trainer: str = "nnUNetTrainerNmODEDecoderDemo",
+    synthetic: int = 72,
+    limits: tuple[int, int, int] = (96, 16, 32),
+) -> Path:
+    """Run the demo, or the rest of it where an earlier run with the same settings was cut off.
+
+    nnU-Net's folders lie inside `out` and are set for the child processes only.
+
+    Args:
+        data: folder of images and masks as `read_cases` takes it; None draws `synthetic` cases.
+        out: folder for `report.html` and the demo's own folder `lightseg_demo`; other files in it stay.
+        trainer: trainer class.
+        synthetic: number of drawn cases.
+        limits: at most so many training, validation and test cases of `data`, chosen by a seeded permutation.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        LightsegError: bad data (one line per file, before any training), a folder that cannot be written, another demo
+            at work in it, nnU-Net not installed, or a failed stage with the path of its log.
+    """
+    require_nnunet_installed()
+    cases = synthetic_cases(synthetic, size=SIZE, seed=SEED) if data is None else read_cases(data)
+    split = random_split([case.id for case in cases], val=0.1, test=0.25, seed=SEED).limited(
+        train=limits[0], val=limits[1], test=limits[2], seed=SEED
+    )
+    folder = DemoFolder(out)
+    with folder.locked() as lock:
+        done = folder.begin(
+            {
+                "version": __version__,
+                "data": None if data is None else [str(data.resolve()), fingerprint(data)],
+                "trainer": trainer,
+                "cases": [len(split.train), len(split.val), len(split.test)],
+            }
+        )
+        if done:
+            print(f"continuing after: {', '.join(done)} ({folder.work})", file=sys.stderr)
+        demo = _Demo(folder, cases, split, trainer, lock)
+        for stage in (demo.convert, demo.plan, demo.train, demo.predict):
+            if stage.__name__ not in done:
+                start = time.monotonic()
+                stage()
+                folder.finish(stage.__name__, time.monotonic() - start)
+        scores = evaluate_folders(folder.predictions, folder.raw / DATASET / "labelsTs")
+        facts = DemoFacts(
+            source="synthetic dermoscopy-like images" if data is None else str(data),
+            size=SIZE,
+            split=split,
+            trainer=trainer,
+            plans_file=folder.preprocessed / DATASET / f"{PLANS}.json",
+            history=json.loads((demo.fold / "lightseg_history.json").read_text(encoding="utf-8")),
+            scores=scores,
+            seconds=folder.seconds(),
+            images=folder.raw / DATASET / "imagesTs",
+            labels=folder.raw / DATASET / "labelsTs",
+            predictions=folder.predictions,
+        )
+        folder.write_report(demo_report(facts))
+    return folder.report
+
+
+class _Demo:
+    """The stages; each starts from nothing but the stages before it, training also from its own checkpoints."""
+
+    def __init__(self, folder: DemoFolder, cases: Sequence[Case], split: Split, trainer: str, lock: int) -> None:
+        self.folder = folder
+        self.cases = cases
+        self.split = split
+        self.trainer = trainer
+        self.lock = lock
+        self.fold = folder.results / DATASET / f"{trainer}__{PLANS}__2d" / "fold_0"
+
+    def convert(self) -> None:
+        """Write the images for nnU-Net; every file is read here, so bad ones show before anything long starts."""
+        for path in (self.folder.raw, self.folder.preprocessed):
+            rmtree(path, ignore_errors=True)
+        write_nnunet_raw(
+            self.cases,
+            self.split,
+            dataset_id=DATASET_ID,
+            name=DATASET.split("_")[1],
+            raw=self.folder.raw,
+            preprocessed=self.folder.preprocessed,
+            size=SIZE,
+        )
+
+    def plan(self) -> None:
+        """Fingerprint, plan and preprocess with nnU-Net, then derive the light plans."""
+        preprocessed = self.folder.preprocessed / DATASET
+        rmtree(preprocessed, ignore_errors=True)
+        install_splits(self.folder.raw / DATASET, preprocessed)
+        images = len(self.split.train) + len(self.split.val)
+        self._child(
+            "plan",
+            ["-m", "nnunetv2.experiment_planning.plan_and_preprocess_entrypoints"],
+            ["-d", str(DATASET_ID), "-c", "2d", "-np", "1", "-npfp", "1"],
+            total=images,
+            unit="image",
+            done=lambda: len(list((preprocessed / "nnUNetPlans_2d").glob("*.pkl"))),
+        )
+        self._child(
+            "light plans",
+            ["-m", "monai_lightseg", "nnunet", "plan", str(DATASET_ID)],
+            ["--name", PLANS],
+            total=1,
+            unit="file",
+            done=lambda: 0,
+        )
+
+    def train(self) -> None:
+        """Train, from the last checkpoint where there is one."""
+        from nnunet_trainers.trainers import trainer_classes
+
+        checkpoints = [self.fold / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
+        self._child(
+            "train",
+            ["-m", "monai_lightseg", "nnunet", "train", str(DATASET_ID), "2d", "0"],
+            ["-p", PLANS, "-tr", self.trainer, *(["--c"] if any(path.is_file() for path in checkpoints) else [])],
+            total=trainer_classes()[self.trainer].epochs,
+            unit="epoch",
+            done=self._epochs_done,
+        )
+
+    def predict(self) -> None:
+        """Predict the test images."""
+        rmtree(self.folder.predictions, ignore_errors=True)
+        self._child(
+            "predict",
+            ["-m", "monai_lightseg", "nnunet", "predict"],
+            ["-i", str(self.folder.raw / DATASET / "imagesTs"), "-o", str(self.folder.predictions)]
+            + ["-d", str(DATASET_ID), "-c", "2d", "-f", "0", "-p", PLANS, "-tr", self.trainer, "-npp", "1", "-nps", "1"],
+            total=len(self.split.test),
+            unit="image",
+            done=lambda: len(list(self.folder.predictions.glob("*.png"))),
+        )
+
+    def _epochs_done(self) -> int:
+        history = self.fold / "lightseg_history.json"
+        return len(json.loads(history.read_text(encoding="utf-8"))["train_losses"]) if history.is_file() else 0
+
+    def _child(
+        self, title: str, program: list[str], arguments: list[str], *, total: int, unit: str, done: Callable[[], int]
+    ) -> None:
+        run_stage(
+            title,
+            [sys.executable, *program, *arguments],
+            environment=self._environment(training=title == "train"),
+            log=self.folder.logs / f"{title.replace(' ', '_')}.log",
+            total=total,
+            unit=unit,
+            done=done,
+            started=self.folder.record_child,
+            inherited=(self.lock,),
+        )
+
+    def _environment(self, *, training: bool) -> dict[str, str]:
+        return os.environ | {
+            "nnUNet_raw": str(self.folder.raw.resolve()),
+            "nnUNet_preprocessed": str(self.folder.preprocessed.resolve()),
+            "nnUNet_results": str(self.folder.results.resolve()),
+            "nnUNet_def_n_proc": "1",
+            # Augmentation in the training process spares starting workers; planning refuses 0.
+            "nnUNet_n_proc_DA": "0" if training else "1",
+            "nnUNet_compile": "f",
+            "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+            # Waiting threads that spin take the core from whatever else runs on a small machine.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+
+
+def require_nnunet_installed() -> None:
+    """Check that the nnU-Net extra is there.
+
+    Raises:
+        LightsegError: it is not.
+    """
+    from nnunet_trainers.commands import require_nnunet
+
+    require_nnunet()

@@ -1,0 +1,109 @@
+"""nnU-Net's own train and predict commands in this process, with our trainers in reach and the split checked first."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from monai_lightseg.errors import LightsegError
+from nnunet_trainers.activation import activate
+from nnunet_trainers.doctor import INSTALL_NNUNET, PREPROCESSED, RESULTS, dataset_name, require_splits
+
+__all__ = ["predict", "require_nnunet", "train"]
+
+# Options of nnUNetv2_train that take a value; what else does not begin with a dash is an argument.
+_TRAIN_OPTIONS = frozenset({"-tr", "-p", "-pretrained_weights", "-num_gpus", "-device"})
+
+
+def train(arguments: list[str]) -> None:
+    """Run nnUNetv2_train with `arguments`; on a machine without CUDA, with a device that is there.
+
+    Raises:
+        LightsegError: nnU-Net or one of its folder variables is missing, the dataset is not known or not
+            preprocessed, or its own split would not be used.
+    """
+    require_nnunet(PREPROCESSED, RESULTS)
+    activate()
+    dataset = _first_argument(arguments)
+    if dataset is not None:
+        require_splits(dataset)
+        _require_plans(dataset, _option(arguments, "-p", "nnUNetPlans"))
+    from nnunetv2.run.run_training import run_training_entry
+
+    _run(run_training_entry, "nnUNetv2_train", [*_device(arguments), *arguments])
+
+
+def predict(arguments: list[str]) -> None:
+    """Run nnUNetv2_predict with `arguments`; on a machine without CUDA, with a device that is there.
+
+    Raises:
+        LightsegError: nnU-Net or its variable nnUNet_results is missing.
+    """
+    require_nnunet(RESULTS)
+    activate()
+    from nnunetv2.inference.predict_from_raw_data import predict_entry_point
+
+    _run(predict_entry_point, "nnUNetv2_predict", [*_device(arguments), *arguments])
+
+
+def require_nnunet(*variables: str) -> None:
+    """Check that nnU-Net is installed and that the environment variables are set.
+
+    Raises:
+        LightsegError: it is not, or one of them is not.
+    """
+    if importlib.util.find_spec("nnunetv2") is None:
+        raise LightsegError(f"nnunetv2 is not installed: {INSTALL_NNUNET}")
+    for variable in variables:
+        if not os.environ.get(variable):
+            raise LightsegError(f"{variable} is not set: export {variable}=/path/to/{variable}")
+
+
+def _require_plans(dataset: str, plans: str) -> None:
+    path = Path(os.environ[PREPROCESSED]) / dataset_name(dataset) / f"{plans}.json"
+    if not path.is_file():
+        raise LightsegError(f"{path} does not exist: run `nnUNetv2_plan_and_preprocess -d {dataset} -c 2d` first")
+
+
+def _option(arguments: list[str], name: str, default: str) -> str:
+    """The value of `name VALUE` or `name=VALUE` among the arguments; the last one counts."""
+    value = default
+    for argument, following in zip(arguments, [*arguments[1:], default], strict=True):
+        key, equals, after = argument.partition("=")
+        if key == name:
+            value = after if equals else following
+    return value
+
+
+def _first_argument(arguments: list[str]) -> str | None:
+    """The first positional argument: the dataset, wherever the options stand."""
+    previous = ""
+    for argument in arguments:
+        if not argument.startswith("-") and previous not in _TRAIN_OPTIONS:
+            return argument
+        previous = argument
+    return None
+
+
+def _device(arguments: list[str]) -> list[str]:
+    """Options that replace nnU-Net's default, CUDA, where there is none; empty where the user chose a device."""
+    if any(argument.partition("=")[0] == "-device" for argument in arguments):
+        return []
+    import torch
+
+    if torch.cuda.is_available():
+        return []
+    device = "mps" if torch.backends.mps.is_available() else "cpu"
+    print(f"lightseg: no CUDA device here, running with -device {device}", file=sys.stderr)
+    return ["-device", device]
+
+
+def _run(entry: Callable[[], object], name: str, arguments: list[str]) -> None:
+    """Call a console entry point that reads sys.argv."""
+    before = sys.argv
+    sys.argv = [name, *arguments]
+    try:
+        entry()
+    finally:
+        sys.argv = before

@@ -1,0 +1,251 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_lightseg.data import (
+    Case,
+    FileCase,
+    Split,
+    check_splits,
+    install_splits,
+    random_split,
+    synthetic_cases,
+    write_nnunet_raw,
+)
+from monai_lightseg.errors import LightsegError
+
+CASES = synthetic_cases(6, size=(32, 40))
+SPLIT = random_split(case.id for case in CASES)
+KEPT = [*SPLIT.train, *SPLIT.val]
+
+
+@pytest.fixture(autouse=True)
+def no_nnunet_environment(monkeypatch):
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+
+
+def written(raw: Path, cases: list[Case] = CASES, split: Split = SPLIT, **changes) -> Path:
+    return write_nnunet_raw(
+        cases, split, **{"dataset_id": 18, "name": "Drawn", "raw": raw, "progress": False} | changes
+    )
+
+
+def refused(raw: Path, **changes) -> str:
+    with pytest.raises(LightsegError) as caught:
+        written(raw, **changes)
+    return str(caught.value)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_layout(tmp_path):
+    folder = written(tmp_path)
+    assert folder == tmp_path / "Dataset018_Drawn"
+    assert names(tmp_path) == ["Dataset018_Drawn"]
+    assert names(folder) == ["dataset.json", "imagesTr", "imagesTs", "labelsTr", "labelsTs", "splits_final.json"]
+    assert names(folder / "imagesTr") == sorted(f"{case}_0000.png" for case in KEPT)
+    assert names(folder / "labelsTr") == sorted(f"{case}.png" for case in KEPT)
+    assert names(folder / "imagesTs") == sorted(f"{case}_0000.png" for case in SPLIT.test)
+    assert names(folder / "labelsTs") == sorted(f"{case}.png" for case in SPLIT.test)
+    assert json.loads((folder / "dataset.json").read_text()) == {
+        "name": "Drawn",
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "lesion": 1},
+        "numTraining": len(KEPT),
+        "file_ending": ".png",
+    }
+    splits = json.loads((folder / "splits_final.json").read_text())
+    assert splits == [{"train": list(SPLIT.train), "val": list(SPLIT.val)}]
+
+
+def test_pixels_are_kept(tmp_path):
+    folder = written(tmp_path)
+    for case in CASES:
+        image, mask = case.read_pair()
+        part = "Ts" if case.id in SPLIT.test else "Tr"
+        with Image.open(folder / f"images{part}/{case.id}_0000.png") as stored:
+            assert stored.mode == "RGB"
+            np.testing.assert_array_equal(np.asarray(stored), image)
+        with Image.open(folder / f"labels{part}/{case.id}.png") as stored:
+            assert stored.mode == "L"
+            np.testing.assert_array_equal(np.asarray(stored), mask)
+
+
+def test_resize(tmp_path):
+    folder = written(tmp_path, size=(48, 24))
+    image, mask = next(case for case in CASES if case.id == KEPT[0]).read_pair()
+    bilinear = Image.fromarray(image).resize((24, 48), Image.Resampling.BILINEAR)
+    nearest = Image.fromarray(mask).resize((24, 48), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / f"imagesTr/{KEPT[0]}_0000.png")), bilinear)
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / f"labelsTr/{KEPT[0]}.png")), nearest)
+
+
+def test_cases_outside_the_split_and_no_test_part(tmp_path):
+    folder = written(tmp_path, split=Split((CASES[0].id,), (CASES[1].id,), ()), foreground="mole")
+    assert names(folder) == ["dataset.json", "imagesTr", "labelsTr", "splits_final.json"]
+    assert len(names(folder / "imagesTr")) == 2
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "mole": 1}
+
+
+def test_split_goes_where_nnunet_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "environment"))
+    raw = written(tmp_path / "raw", preprocessed=tmp_path / "argument")
+    assert names(tmp_path) == ["argument", "raw"]
+    check_splits(raw, tmp_path / "argument/Dataset018_Drawn")
+    raw = written(tmp_path / "raw", name="Drawn", overwrite=True)
+    check_splits(raw, tmp_path / "environment/Dataset018_Drawn")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_no_second_split_without_a_preprocessed_folder(tmp_path, monkeypatch, value):
+    if value is not None:
+        monkeypatch.setenv("nnUNet_preprocessed", value)
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path)
+    assert names(tmp_path) == ["Dataset018_Drawn"]
+
+
+def test_existing_dataset_is_kept_unless_overwritten(tmp_path):
+    folder = written(tmp_path)
+    (folder / "mine.txt").write_text("kept")
+    assert str(folder) in refused(tmp_path)
+    assert (folder / "mine.txt").exists()
+    written(tmp_path, overwrite=True)
+    assert not (folder / "mine.txt").exists()
+
+
+def test_existing_preprocessed_split_is_kept_unless_overwritten(tmp_path):
+    splits = tmp_path / "preprocessed/Dataset018_Drawn/splits_final.json"
+    splits.parent.mkdir(parents=True)
+    splits.write_text("[]")
+    assert str(splits) in refused(tmp_path / "raw", preprocessed=tmp_path / "preprocessed")
+    assert splits.read_text() == "[]"
+    check_splits(written(tmp_path / "raw", preprocessed=tmp_path / "preprocessed", overwrite=True), splits.parent)
+
+
+@pytest.mark.parametrize("where", ["raw", "preprocessed"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_number_taken_by_another_name(tmp_path, where, overwrite):
+    other = tmp_path / where / "Dataset018_Other"
+    other.mkdir(parents=True)
+    text = refused(tmp_path / "raw", preprocessed=tmp_path / "preprocessed", overwrite=overwrite)
+    assert str(other) in text
+    assert not (tmp_path / "raw/Dataset018_Drawn").exists()
+
+
+def test_other_numbers_do_not_matter(tmp_path):
+    (tmp_path / "Dataset017_Other").mkdir()
+    (tmp_path / "Dataset018_file").touch()
+    assert written(tmp_path).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset_id": 0}, "dataset_id is 0"),
+        ({"dataset_id": 1000}, "dataset_id is 1000"),
+        ({"name": "my-set"}, "'my-set'"),
+        ({"name": ""}, "''"),
+        ({"name": "../up"}, "'../up'"),
+        ({"name": "Drawn\n"}, "nnU-Net name"),
+        ({"foreground": "background"}, "'background'"),
+        ({"foreground": "ignore"}, "'ignore'"),
+        ({"size": (0, 32)}, "size is"),
+        ({"split": Split((CASES[0].id,), ("elsewhere",), ())}, "elsewhere"),
+    ],
+)
+def test_bad_arguments(tmp_path, changes, said):
+    assert said in refused(tmp_path, **changes)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("case_id", ["a b", "a/b", "../a", ".a", "-a", "", "a\n", "é", "a_seg"])
+def test_case_ids_refused(tmp_path, case_id):
+    cases = [*CASES, FileCase(case_id, tmp_path / "a.png", tmp_path / "m.png")]
+    assert repr(case_id) in refused(tmp_path, cases=cases)
+    assert names(tmp_path) == []
+
+
+def test_case_ids_that_differ_in_case_only(tmp_path):
+    cases = [FileCase(case_id, tmp_path / "a.png", tmp_path / "m.png") for case_id in ("a", "A")]
+    assert "a, A" in refused(tmp_path, cases=cases)
+
+
+def test_all_bad_files_are_named_and_nothing_is_left(tmp_path):
+    bad = [FileCase(f"bad{number:02d}", tmp_path / f"{number:02d}.png", tmp_path / "m.png") for number in range(23)]
+    split = Split(tuple(case.id for case in bad), KEPT[:1], KEPT[1:2])
+    raw, preprocessed = tmp_path / "raw", tmp_path / "preprocessed"
+    lines = refused(raw, cases=[*CASES, *bad], split=split, preprocessed=preprocessed).splitlines()
+    assert [line.split()[0] for line in lines[:20]] == [str(case.image_path) for case in bad[:20]]
+    assert lines[20:] == ["... and 3 more"]
+    assert names(raw) == []
+    assert not preprocessed.exists()
+
+
+def test_failure_keeps_the_old_dataset(tmp_path):
+    folder = written(tmp_path / "raw")
+    before = (folder / "dataset.json").read_text()
+    bad = FileCase("bad", tmp_path / "no.png", tmp_path / "no.png")
+    refused(tmp_path / "raw", cases=[*CASES, bad], split=Split(("bad",), (KEPT[0],), ()), overwrite=True)
+    assert names(tmp_path / "raw") == ["Dataset018_Drawn"]
+    assert (folder / "dataset.json").read_text() == before
+
+
+def test_unwritable_targets(tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be written" in refused(tmp_path / "file" / "raw")
+    text = refused(tmp_path / "raw", preprocessed=tmp_path / "file")
+    assert "cannot be written" in text
+    assert names(tmp_path / "raw") == []
+
+
+def test_progress_goes_to_stderr(tmp_path, capsys):
+    written(tmp_path, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "writing cases" in shown.err
+    written(tmp_path, overwrite=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_splits_missing_different_and_installed(tmp_path):
+    raw, preprocessed = written(tmp_path / "raw"), tmp_path / "preprocessed/Dataset018_Drawn"
+    with pytest.raises(LightsegError, match="is missing") as caught:
+        check_splits(raw, preprocessed)
+    assert str(raw) in str(caught.value) and str(preprocessed) in str(caught.value)
+    install_splits(raw, preprocessed)
+    check_splits(raw, preprocessed)
+    assert names(preprocessed) == ["splits_final.json"]
+    (preprocessed / "splits_final.json").write_text('[{"train": ["a"], "val": ["b"]}]')
+    with pytest.raises(LightsegError, match="differs") as caught:
+        check_splits(raw, preprocessed)
+    assert str(raw) in str(caught.value) and str(preprocessed) in str(caught.value)
+    install_splits(raw, preprocessed)
+    check_splits(raw, preprocessed)
+
+
+def test_no_raw_split_is_nothing_to_check(tmp_path):
+    check_splits(tmp_path / "raw", tmp_path / "preprocessed")
+    with pytest.raises(LightsegError, match=r"splits_final\.json cannot be read"):
+        install_splits(tmp_path / "raw", tmp_path / "preprocessed")
+    assert names(tmp_path) == []
+
+
+def test_damaged_split_file(tmp_path):
+    raw, preprocessed = written(tmp_path / "raw"), tmp_path / "preprocessed"
+    install_splits(raw, preprocessed)
+    (preprocessed / "splits_final.json").write_text("[{")
+    with pytest.raises(LightsegError, match="cannot be read as JSON"):
+        check_splits(raw, preprocessed)
+
+
+def test_install_into_an_unwritable_folder(tmp_path):
+    raw = written(tmp_path / "raw")
+    (tmp_path / "file").touch()
+    with pytest.raises(LightsegError, match="cannot be written"):
+        install_splits(raw, tmp_path / "file")
