@@ -1,7 +1,6 @@
 """What all trainers of this package share: the optimiser, checkpoints that appear whole, and a history file."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,16 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside `filename` first, so that a killed run leaves the last whole one."""
-        temporary = f"{filename}.partial"
-        super().save_checkpoint(temporary)
-        if os.path.exists(temporary):
-            os.replace(temporary, filename)
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)  # writes nothing
+            return
+        temporary = Path(f"{filename}.partial")
+        try:
+            super().save_checkpoint(str(temporary))
+            temporary.replace(filename)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def on_epoch_end(self) -> None:
         """Nothing but nnU-Net's own work, and the history file."""

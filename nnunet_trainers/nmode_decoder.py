@@ -35,7 +35,7 @@ def nmode_builder(solver: str) -> Callable[..., nn.Module]:
         """
         if configuration_manager.previous_stage_name is not None:
             raise NotImplementedError(
-                "the nmODE decoder trainers do not support cascades: train the 2d, 3d_fullres or 3d_lowres configuration"
+                "the nmODE decoder trainers support no cascades: train the 2d, 3d_fullres or 3d_lowres configuration"
             )
         planned = get_network_from_plans(
             configuration_manager.network_arch_class_name,
@@ -73,7 +73,7 @@ class nnUNetTrainerNmODEDecoderDemo(nnUNetTrainerNmODEDecoder):
     """What `lightseg demo` trains: a minute or two on two CPU cores."""
 
     epochs = 6
-    iterations_per_epoch = 20
+    iterations_per_epoch = 12
     val_iterations_per_epoch = 2
     learning_rate = 3e-3
 

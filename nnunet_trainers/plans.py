@@ -3,14 +3,15 @@
 import copy
 import json
 import math
+import os
+import re
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
-
 from monai_lightseg.atomic import write_text
 from monai_lightseg.errors import LightsegError
+from nnunet_trainers.commands import require_nnunet
+from nnunet_trainers.doctor import PREPROCESSED, dataset_name
 
 __all__ = ["light_plans", "write_light_plans"]
 
@@ -42,23 +43,26 @@ def write_light_plans(
     Raises:
         LightsegError: a folder variable, the dataset or its plans are missing, or a value makes no sense.
     """
-    if not nnUNet_preprocessed.is_set():
-        raise LightsegError("nnUNet_preprocessed is not set: export nnUNet_preprocessed=/folder/of/preprocessed/data")
-    try:
-        dataset_name = maybe_convert_to_dataset_name(int(dataset) if dataset.isdigit() else dataset)
-    except (RuntimeError, ValueError) as error:
-        raise LightsegError(f"dataset {dataset!r} not found in nnUNet_raw, nnUNet_preprocessed or nnUNet_results") from error
-    folder = Path(str(nnUNet_preprocessed)) / dataset_name
+    require_nnunet(PREPROCESSED)
+    folder = Path(os.environ[PREPROCESSED]) / dataset_name(dataset)
     source_file = folder / f"{source}.json"
     if not source_file.is_file():
         raise LightsegError(
             f"{source_file} does not exist: run `nnUNetv2_plan_and_preprocess -d {dataset} -c 2d` first"
         )
-    if name == source:
-        raise LightsegError(f"the new plans need a name of their own, not {name!r}")
-    plans = light_plans(json.loads(source_file.read_text()), name=name, patch=patch, batch=batch, features=features)
+    # nnU-Net takes names apart at two underscores.
+    if name == source or "__" in name or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise LightsegError(f"plans name {name!r}: use letters, digits, - and single _, and not the name of the source")
+    try:
+        planned = json.loads(source_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LightsegError(f"{source_file} cannot be read as JSON ({error}): plan the dataset again") from error
+    plans = light_plans(planned, name=name, patch=patch, batch=batch, features=features)
     target = folder / f"{name}.json"
-    write_text(target, json.dumps(plans, indent=4))
+    try:
+        write_text(target, json.dumps(plans, indent=4))
+    except OSError as error:
+        raise LightsegError(f"{target} cannot be written ({error.strerror}): check the folder") from error
     return target
 
 
@@ -75,12 +79,12 @@ def light_plans(
     if "2d" not in plans["configurations"]:
         raise LightsegError(f"plans {plans['plans_name']!r} have no 2d configuration; light plans are 2D")
     if len(features) < 3 or batch < 2:
-        raise LightsegError(f"light plans need three or more features and a batch of 2 or more, got {features}, {batch}")
+        raise LightsegError(
+            f"light plans need three or more features and a batch of 2 or more, got {features}, {batch}"
+        )
     planned = plans["configurations"]["2d"]
     multiple = 2 ** (len(features) - 1)
-    sides = [
-        min(asked, side) // multiple * multiple for asked, side in zip(patch, planned["patch_size"], strict=True)
-    ]
+    sides = [min(asked, side) // multiple * multiple for asked, side in zip(patch, planned["patch_size"], strict=True)]
     if math.prod(sides) < 4 * multiple**2:
         raise LightsegError(f"patch {sides} is too small for {len(features)} stages (multiples of {multiple})")
     light = copy.deepcopy(plans)

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from monai_lightseg import __version__
 from monai_lightseg.cli.data import data_app
 from monai_lightseg.cli.demo import demo
+from monai_lightseg.cli.evaluate import evaluate
 from monai_lightseg.cli.networks import networks
 from monai_lightseg.cli.nnunet import nnunet_app
 from monai_lightseg.errors import LightsegError
@@ -41,6 +42,7 @@ app.add_typer(nnunet_app, name="nnunet")
 app.add_typer(data_app, name="data")
 app.command()(networks)
 app.command()(demo)
+app.command()(evaluate)
 
 
 def _print_version(wanted: bool) -> None:

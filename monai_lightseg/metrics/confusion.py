@@ -49,17 +49,22 @@ def score_binary_masks(
         masks: (case id, prediction, truth) triples; masks (H, W) of 0 and 1, sizes may vary between cases.
 
     Raises:
-        LightsegError: no masks, other values than 0 and 1, or a prediction of another size than its truth.
+        LightsegError: no masks, a case id twice, other values than 0 and 1, or a prediction of another size than its
+            truth.
     """
     confusion = ConfusionMatrixMetric(metric_name=tuple(METRICS.values()))
-    ids = []
+    ids: dict[str, None] = {}
     for case_id, prediction, truth in masks:
+        if case_id in ids:
+            raise LightsegError(f"{case_id} is there twice: give every case one prediction and one truth")
         if prediction.shape != truth.shape:
-            raise LightsegError(f"{case_id}: the prediction is {prediction.shape}, the truth {truth.shape}")
+            raise LightsegError(
+                f"{case_id}: the prediction is {prediction.shape}, the truth {truth.shape}: give both one size"
+            )
         if max(prediction.max(), truth.max()) > 1:
-            raise LightsegError(f"{case_id}: masks must hold 0 and 1 only")
+            raise LightsegError(f"{case_id}: masks hold 0 and 1 only, so turn other values into these")
         confusion(torch.from_numpy(prediction)[None, None], torch.from_numpy(truth)[None, None])
-        ids.append(case_id)
+        ids[case_id] = None
     if not ids:
         raise LightsegError("there are no masks to score")
     # (images, 1 class, [true positive, false positive, true negative, false negative]); float64 keeps counts exact.
@@ -72,7 +77,5 @@ def score_binary_masks(
         },
         per_image_mean={name: values.nanmean().item() for name, values in each.items()},
         undefined={name: int(values.isnan().sum()) for name, values in each.items()},
-        per_image={
-            case_id: {name: values[i].item() for name, values in each.items()} for i, case_id in enumerate(ids)
-        },
+        per_image={case_id: {name: values[i].item() for name, values in each.items()} for i, case_id in enumerate(ids)},
     )

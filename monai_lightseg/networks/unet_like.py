@@ -73,14 +73,13 @@ class UNetLike(nn.Module):
         self._check_input(x)
         padded = self._pad(x)
         logits = self.decode(self.encode(padded), padded.shape[2:])
-        return logits[(..., *(slice(0, side) for side in x.shape[2:]))]
+        return logits if padded is x else _pad_ends(logits, x.shape[2:], mode="constant")
 
     def _check_input(self, x: torch.Tensor) -> None:
         if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
             axes = ", ".join("DHW"[-self.spatial_dims :])
             raise ValueError(
-                f"{type(self).__name__} expects an input of shape (B, {self.in_channels}, {axes}), "
-                f"got {tuple(x.shape)}"
+                f"{type(self).__name__} expects an input of shape (B, {self.in_channels}, {axes}), got {tuple(x.shape)}"
             )
         if self.training:
             sides = zip(x.shape[2:], self.size_multiple, strict=True)
@@ -93,13 +92,22 @@ class UNetLike(nn.Module):
 
     def _pad(self, x: torch.Tensor) -> torch.Tensor:
         missing = [-side % multiple for side, multiple in zip(x.shape[2:], self.size_multiple, strict=True)]
-        if self.min_bottleneck_pixels > 1 and tuple(
-            side + add for side, add in zip(x.shape[2:], missing, strict=True)
-        ) == tuple(self.size_multiple):
-            missing[-1] += self.size_multiple[-1]
-        # While exporting with dynamic sides, a branch on the padding would fix them to multiples.
-        if not any(missing) and not torch.compiler.is_exporting():
+        if self.min_bottleneck_pixels > 1:
+            sides = zip(x.shape[2:], missing, self.size_multiple, strict=True)
+            pixels = math.prod((side + add) // multiple for side, add, multiple in sides)
+            # One more bottleneck pixel where there is a single one; 1 // pixels is a branch that exports.
+            missing[-1] += self.size_multiple[-1] * (1 // pixels)
+        # Dynamic sides of an export are no int; a branch on their padding would fix them to multiples, or to none.
+        if all(isinstance(add, int) and add == 0 for add in missing):
             return x
-        # functional.pad counts from the last axis backwards.
-        widths = [width for add in reversed(missing) for width in (0, add)]
-        return functional.pad(x, widths, mode="replicate")
+        return _pad_ends(x, [side + add for side, add in zip(x.shape[2:], missing, strict=True)], mode="replicate")
+
+
+def _pad_ends(x: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
+    """(B, C, *) -> (B, C, *size), at the end of each axis; crops where `size` is smaller.
+
+    A crop by slices would export with a guard that refuses either multiples or all other sides.
+    """
+    # functional.pad counts from the last axis backwards.
+    widths = [width for axis in reversed(range(len(size))) for width in (0, size[axis] - x.shape[axis + 2])]
+    return functional.pad(x, widths, mode=mode)

@@ -23,6 +23,7 @@ __all__ = ["DemoFacts", "demo_report"]
 
 TRUTH_COLOR = (0, 200, 83)
 PREDICTION_COLOR = (213, 0, 249)
+BOTH_COLOR = (255, 255, 255)
 OVERLAYS = 8
 
 _STYLE = """
@@ -69,7 +70,8 @@ def demo_report(facts: DemoFacts) -> str:
     """The report as HTML."""
     height, width = facts.size
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>lightseg demo</title>",
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>lightseg demo</title>",
         f"<style>{_STYLE}</style></head><body><h1>lightseg demo</h1>",
         f"<p>An nmODE decoder trained inside stock nnU-Net on {escape(facts.source)}, {height} x {width} pixels, and "
         "scored on test images it has not seen. A few minutes of training show that the chain works; the scores say "
@@ -77,12 +79,13 @@ def demo_report(facts: DemoFacts) -> str:
         _table("What ran", _run_rows(facts)),
         "<h2>Scores on the test images</h2>",
         _score_table(facts.scores),
-        "<p><b>Pooled</b>: one confusion matrix over all pixels of all test images, as most papers on light networks "
-        "report. <b>Per-image mean</b>: the score of each image, averaged, as nnU-Net reports; an image where a score is "
-        "0/0 is left out of that mean and counted in the last column.</p>",
+        "<p><b>Pooled</b>: one confusion matrix over all pixels of all test images, as most papers on light "
+        "networks report. <b>Per-image mean</b>: the score of each image, averaged, as nnU-Net reports; an image where "
+        "a score is 0/0 is left out of that mean and counted in the last column.</p>",
         "<h2>Training</h2>",
         f"<img class='curve' alt='training curve' src='{_png(_curve(facts.history))}'>",
-        "<h2>Test images</h2><p>Green: truth. Magenta: prediction. The first, the worst and the best by Dice.</p>",
+        "<h2>Test images</h2><p>Green: truth. Magenta: prediction. White: both. The first, the "
+        "worst and the best by Dice.</p>",
         *(_overlay(facts, case_id) for case_id in _chosen(facts.scores)),
         "<h2>Every test image</h2>",
         _case_table(facts.scores),
@@ -92,13 +95,16 @@ def demo_report(facts: DemoFacts) -> str:
 
 
 def _run_rows(facts: DemoFacts) -> list[tuple[str, str]]:
-    parameters, macs, network = _network(facts)
+    parameters, macs, (height, width), network = _network(facts)
     split = facts.split
     return [
         ("trainer", facts.trainer),
         ("network", network),
         ("parameters", f"{parameters:,}"),
-        ("multiply-accumulates per image (convolutions as built)", f"{macs / 1e9:.3f} G"),
+        (
+            f"multiply-accumulates at {height} x {width} pixels (convolutions and matrix products as built)",
+            f"{macs / 1e9:.3f} G",
+        ),
         ("training / validation / test images", f"{len(split.train)} / {len(split.val)} / {len(split.test)}"),
         ("epochs", str(len(facts.history["train_losses"]))),
         ("seconds per stage", ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in facts.seconds.items())),
@@ -110,7 +116,7 @@ def _versions() -> list[str]:
     return [f"{name} {version(name)}" for name in ("torch", "monai", "nnunetv2")]
 
 
-def _network(facts: DemoFacts) -> tuple[int, int, str]:
+def _network(facts: DemoFacts) -> tuple[int, int, tuple[int, int], str]:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnunet_trainers.trainers import trainer_classes
@@ -120,7 +126,8 @@ def _network(facts: DemoFacts) -> tuple[int, int, str]:
     network = trainer_classes()[facts.trainer].build_network_architecture(plans, configuration, 3, 2, False)
     features = configuration.network_arch_init_kwargs["features_per_stage"]
     text = f"planned encoder ({', '.join(map(str, features))} channels) with {type(network.decoder).__name__}"
-    return count_parameters(network), count_macs(network, (1, 3, *configuration.patch_size)), text
+    height, width = configuration.patch_size
+    return count_parameters(network), count_macs(network, (1, 3, height, width)), (height, width), text
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:
@@ -157,8 +164,10 @@ def _chosen(scores: BinaryScores) -> list[str]:
 
 def _overlay(facts: DemoFacts, case_id: str) -> str:
     image = read_rgb(facts.images / f"{case_id}_0000.png")
-    for folder, color in ((facts.labels, TRUTH_COLOR), (facts.predictions, PREDICTION_COLOR)):
-        image[_outline(read_mask(folder / f"{case_id}.png"))] = color
+    truth, prediction = (_outline(read_mask(folder / f"{case_id}.png")) for folder in (facts.labels, facts.predictions))
+    image[truth] = TRUTH_COLOR
+    image[prediction] = PREDICTION_COLOR
+    image[truth & prediction] = BOTH_COLOR
     caption = f"{escape(case_id)}: Dice {facts.scores.per_image[case_id]['dice']:.3f}"
     return f"<figure><img alt='{escape(case_id)}' src='{_png(image)}'><figcaption>{caption}</figcaption></figure>"
 

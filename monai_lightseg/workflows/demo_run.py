@@ -6,15 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from shutil import rmtree
+from typing import Any
 
 from monai_lightseg import __version__
 from monai_lightseg.data import Case, Split, install_splits, random_split, read_cases, synthetic_cases, write_nnunet_raw
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.workflows.demo_folder import DemoFolder, fingerprint
+from monai_lightseg.workflows.demo_folder import DemoFolder, fingerprint, remove_folder
 from monai_lightseg.workflows.demo_report import DemoFacts, demo_report
 from monai_lightseg.workflows.evaluation import evaluate_folders
 from monai_lightseg.workflows.stage import run_stage
+from nnunet_trainers.commands import require_nnunet
 
 __all__ = ["run_demo"]
 
@@ -51,62 +52,89 @@ def run_demo(
         LightsegError: bad data (one line per file, before any training), a folder that cannot be written, another demo
             at work in it, nnU-Net not installed, or a failed stage with the path of its log.
     """
-    require_nnunet_installed()
-    cases = synthetic_cases(synthetic, size=SIZE, seed=SEED) if data is None else read_cases(data)
+    require_nnunet()
+    cases, digest = _cases(data, synthetic)
     split = random_split([case.id for case in cases], val=0.1, test=0.25, seed=SEED).limited(
         train=limits[0], val=limits[1], test=limits[2], seed=SEED
     )
+    settings = {
+        "version": __version__,
+        "data": digest,
+        "trainer": trainer,
+        "cases": [list(split.train), list(split.val), list(split.test)],
+    }
     folder = DemoFolder(out)
-    with folder.locked() as lock:
-        done = folder.begin(
-            {
-                "version": __version__,
-                "data": None if data is None else [str(data.resolve()), fingerprint(data)],
-                "trainer": trainer,
-                "cases": [len(split.train), len(split.val), len(split.test)],
-            }
-        )
-        if done:
-            print(f"continuing after: {', '.join(done)} ({folder.work})", file=sys.stderr)
-        demo = _Demo(folder, cases, split, trainer, lock)
-        for stage in (demo.convert, demo.plan, demo.train, demo.predict):
-            if stage.__name__ not in done:
-                start = time.monotonic()
-                stage()
-                folder.finish(stage.__name__, time.monotonic() - start)
-        scores = evaluate_folders(folder.predictions, folder.raw / DATASET / "labelsTs")
-        facts = DemoFacts(
-            source="synthetic dermoscopy-like images" if data is None else str(data),
-            size=SIZE,
-            split=split,
-            trainer=trainer,
-            plans_file=folder.preprocessed / DATASET / f"{PLANS}.json",
-            history=json.loads((demo.fold / "lightseg_history.json").read_text(encoding="utf-8")),
-            scores=scores,
-            seconds=folder.seconds(),
-            images=folder.raw / DATASET / "imagesTs",
-            labels=folder.raw / DATASET / "labelsTs",
-            predictions=folder.predictions,
-        )
-        folder.write_report(demo_report(facts))
+    try:
+        with folder.locked() as locks:
+            _run_stages(_Demo(folder, cases, split, trainer, locks), settings)
+            _report(folder, data, split, trainer)
+    except OSError as error:
+        raise LightsegError(
+            f"{error.filename or out} cannot be read or written ({error.strerror}): check it and the space on disk"
+        ) from error
     return folder.report
+
+
+def _cases(data: Path | None, synthetic: int) -> tuple[Sequence[Case], str | None]:
+    """The cases, and a digest that changes with their files."""
+    if data is None:
+        return synthetic_cases(synthetic, size=SIZE, seed=SEED), None
+    cases = read_cases(data)
+    if len(cases) < 3:
+        raise LightsegError(f"{data} holds {len(cases)} images with masks: the demo needs at least 3")
+    return cases, fingerprint(path for case in cases for path in (case.image_path, case.mask_path))
+
+
+def _run_stages(demo: "_Demo", settings: dict[str, Any]) -> None:
+    done = demo.folder.begin(settings)
+    if done:
+        print(f"continuing after: {', '.join(done)} ({demo.folder.work})", file=sys.stderr)
+    for stage in (demo.convert, demo.plan, demo.train, demo.predict):
+        if stage.__name__ not in done:
+            start = time.monotonic()
+            stage()
+            demo.folder.finish(stage.__name__, time.monotonic() - start)
+
+
+def _report(folder: DemoFolder, data: Path | None, split: Split, trainer: str) -> None:
+    labels = folder.raw / DATASET / "labelsTs"
+    facts = DemoFacts(
+        source="synthetic dermoscopy-like images" if data is None else str(data),
+        size=SIZE,
+        split=split,
+        trainer=trainer,
+        plans_file=folder.preprocessed / DATASET / f"{PLANS}.json",
+        history=json.loads((_fold(folder, trainer) / "lightseg_history.json").read_text(encoding="utf-8")),
+        scores=evaluate_folders(folder.predictions, labels),
+        seconds=folder.seconds(),
+        images=folder.raw / DATASET / "imagesTs",
+        labels=labels,
+        predictions=folder.predictions,
+    )
+    folder.write_report(demo_report(facts))
+
+
+def _fold(folder: DemoFolder, trainer: str) -> Path:
+    return folder.results / DATASET / f"{trainer}__{PLANS}__2d" / "fold_0"
 
 
 class _Demo:
     """The stages; each starts from nothing but the stages before it, training also from its own checkpoints."""
 
-    def __init__(self, folder: DemoFolder, cases: Sequence[Case], split: Split, trainer: str, lock: int) -> None:
+    def __init__(
+        self, folder: DemoFolder, cases: Sequence[Case], split: Split, trainer: str, locks: tuple[int, ...]
+    ) -> None:
         self.folder = folder
         self.cases = cases
         self.split = split
         self.trainer = trainer
-        self.lock = lock
-        self.fold = folder.results / DATASET / f"{trainer}__{PLANS}__2d" / "fold_0"
+        self.locks = locks
+        self.fold = _fold(folder, trainer)
 
     def convert(self) -> None:
         """Write the images for nnU-Net; every file is read here, so bad ones show before anything long starts."""
         for path in (self.folder.raw, self.folder.preprocessed):
-            rmtree(path, ignore_errors=True)
+            remove_folder(path)
         write_nnunet_raw(
             self.cases,
             self.split,
@@ -120,7 +148,7 @@ class _Demo:
     def plan(self) -> None:
         """Fingerprint, plan and preprocess with nnU-Net, then derive the light plans."""
         preprocessed = self.folder.preprocessed / DATASET
-        rmtree(preprocessed, ignore_errors=True)
+        remove_folder(preprocessed)
         install_splits(self.folder.raw / DATASET, preprocessed)
         images = len(self.split.train) + len(self.split.val)
         self._child(
@@ -144,6 +172,8 @@ class _Demo:
         """Train, from the last checkpoint where there is one."""
         from nnunet_trainers.trainers import trainer_classes
 
+        for partial in (*self.fold.glob("*.partial"), *self.fold.glob(".*")):  # what a killed training was writing
+            partial.unlink()
         checkpoints = [self.fold / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
         self._child(
             "train",
@@ -156,12 +186,15 @@ class _Demo:
 
     def predict(self) -> None:
         """Predict the test images."""
-        rmtree(self.folder.predictions, ignore_errors=True)
+        remove_folder(self.folder.predictions)
         self._child(
             "predict",
             ["-m", "monai_lightseg", "nnunet", "predict"],
-            ["-i", str(self.folder.raw / DATASET / "imagesTs"), "-o", str(self.folder.predictions)]
-            + ["-d", str(DATASET_ID), "-c", "2d", "-f", "0", "-p", PLANS, "-tr", self.trainer, "-npp", "1", "-nps", "1"],
+            [
+                *("-i", str(self.folder.raw / DATASET / "imagesTs"), "-o", str(self.folder.predictions)),
+                *("-d", str(DATASET_ID), "-c", "2d", "-f", "0", "-p", PLANS, "-tr", self.trainer),
+                *("-npp", "1", "-nps", "1"),
+            ],
             total=len(self.split.test),
             unit="image",
             done=lambda: len(list(self.folder.predictions.glob("*.png"))),
@@ -174,6 +207,7 @@ class _Demo:
     def _child(
         self, title: str, program: list[str], arguments: list[str], *, total: int, unit: str, done: Callable[[], int]
     ) -> None:
+        self.folder.forget_child()
         run_stage(
             title,
             [sys.executable, *program, *arguments],
@@ -183,7 +217,7 @@ class _Demo:
             unit=unit,
             done=done,
             started=self.folder.record_child,
-            inherited=(self.lock,),
+            inherited=self.locks,
         )
 
     def _environment(self, *, training: bool) -> dict[str, str]:
@@ -199,14 +233,3 @@ class _Demo:
             # Waiting threads that spin take the core from whatever else runs on a small machine.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
-
-
-def require_nnunet_installed() -> None:
-    """Check that the nnU-Net extra is there.
-
-    Raises:
-        LightsegError: it is not.
-    """
-    from nnunet_trainers.commands import require_nnunet
-
-    require_nnunet()

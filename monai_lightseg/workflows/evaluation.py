@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from monai_lightseg.data import read_mask
@@ -25,12 +27,25 @@ def evaluate_folders(predictions: Path, labels: Path, *, progress: bool = True) 
     names = {folder: {path.name for path in folder.glob("*.png")} for folder in (predictions, labels)}
     for folder, found in names.items():
         if not found:
-            raise LightsegError(f"{folder} holds no PNG masks")
+            raise LightsegError(f"{folder} holds no PNG masks: pass a folder of masks named CASE.png")
     for have, lack in ((labels, predictions), (predictions, labels)):
         missing = sorted(names[have] - names[lack])
         if missing:
-            raise LightsegError(f"{lack / missing[0]} is missing ({len(missing)} of {len(names[have])} in {have})")
+            raise LightsegError(
+                f"{lack / missing[0]} is missing ({len(missing)} of {len(names[have])} in {have}): "
+                "give both folders the same names"
+            )
     ordered = tqdm(sorted(names[labels]), desc="evaluate", unit="image", disable=not progress)
     return score_binary_masks(
-        (name.removesuffix(".png"), read_mask(predictions / name), read_mask(labels / name)) for name in ordered
+        (name.removesuffix(".png"), *_pair(predictions / name, labels / name)) for name in ordered
     )
+
+
+def _pair(prediction: Path, label: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    masks = read_mask(prediction), read_mask(label)
+    if masks[0].shape != masks[1].shape:
+        sizes = ["{} x {}".format(*mask.shape) for mask in masks]
+        raise LightsegError(
+            f"{prediction} is {sizes[0]} but {label} is {sizes[1]} (height x width): give both one size"
+        )
+    return masks

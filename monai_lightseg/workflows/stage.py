@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -57,31 +57,48 @@ def run_stage(
             start_new_session=True,
             pass_fds=tuple(inherited),
         )
-        started(child.pid)
         try:
+            started(child.pid)
             while child.poll() is None:
                 time.sleep(0.5)
                 bar.update(min(done(), total) - bar.n)
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            _end(child)
             raise
         if child.returncode != 0:
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            last = lines[-1] if lines else "it printed nothing"
-            raise LightsegError(f"{title} failed (exit {child.returncode}): {last}; the whole log is {log}")
+            last = lines[-1].strip() if lines else "it printed nothing"
+            how = f"exit {child.returncode}" if child.returncode > 0 else f"ended by signal {-child.returncode}"
+            raise LightsegError(f"{title} failed ({how}): {last}; the whole log is {log}")
         bar.update(total - bar.n)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the child and, where there are process groups, all that it started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+    child.wait()
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let a termination signal raise SystemExit, as an interrupt raises KeyboardInterrupt, so that clean-up runs."""
+    """Let signals that ask to end raise SystemExit, as an interrupt raises KeyboardInterrupt, so that clean-up runs.
+
+    A signal that is ignored (`nohup`) or handled by somebody else stays so.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    asking = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asking = [number for number in asking if signal.getsignal(number) == signal.SIG_DFL]
+    for number in asking:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in asking:
+            signal.signal(number, signal.SIG_DFL)

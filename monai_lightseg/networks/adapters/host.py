@@ -31,8 +31,8 @@ def host_encoder(network: nn.Module) -> HostEncoder:
         if encoder is not None:
             return encoder
     raise ValueError(
-        f"no adapter for {type(network).__module__}.{type(network).__qualname__}. Supported: networks of monai_lightseg "
-        "(UNetLike), nnU-Net's PlainConvUNet and ResidualEncoderUNet, MONAI's BasicUNet and FlexibleUNet, models of "
-        "segmentation_models_pytorch, timm models made with features_only=True. For any other encoder build "
-        "NmODEDecoder yourself"
+        f"no adapter for {type(network).__module__}.{type(network).__qualname__}. Supported: networks of "
+        "monai_lightseg (UNetLike), nnU-Net's PlainConvUNet and ResidualEncoderUNet, MONAI's BasicUNet and "
+        "FlexibleUNet, models of segmentation_models_pytorch, timm models made with features_only=True. For any "
+        "other encoder build NmODEDecoder yourself"
     )

@@ -1,5 +1,7 @@
 """MONAI's BasicUNet."""
 
+from typing import Any
+
 import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
@@ -33,7 +35,8 @@ def adapt_monai_basic_unet(network: nn.Module) -> HostEncoder | None:
     if not isinstance(network, BasicUNet):
         return None
     encoder = BasicUNetEncoder(network)
-    levels = (encoder.conv_0, encoder.down_1.convs, encoder.down_2.convs, encoder.down_3.convs, encoder.down_4.convs)
+    downs: list[Any] = [encoder.down_1, encoder.down_2, encoder.down_3, encoder.down_4]
+    levels: list[Any] = [encoder.conv_0, *(down.convs for down in downs)]
     return HostEncoder(
         module=encoder,
         channels=[level.conv_1.conv.out_channels for level in levels],

@@ -1,6 +1,7 @@
 """PlainConvUNet and ResidualEncoderUNet of dynamic_network_architectures, the networks nnU-Net plans."""
 
 from itertools import accumulate
+from typing import Any
 
 from torch import nn
 
@@ -15,7 +16,8 @@ def adapt_nnunet_unet(network: nn.Module) -> HostEncoder | None:
         network
     ).__module__.startswith("dynamic_network_architectures"):
         return None
-    encoder = network.encoder
+    encoder: Any = network.encoder
+    decoder: Any = network.decoder
     strides = accumulate(encoder.strides, lambda total, stride: [a * b for a, b in zip(total, stride, strict=True)])
     return HostEncoder(
         module=encoder,
@@ -23,5 +25,5 @@ def adapt_nnunet_unet(network: nn.Module) -> HostEncoder | None:
         strides=list(strides),
         spatial_dims=3 if encoder.conv_op is nn.Conv3d else 2,
         in_channels=first_in_channels(encoder),
-        out_channels=network.decoder.num_classes,
+        out_channels=decoder.num_classes,
     )

@@ -1,5 +1,7 @@
 """Models of segmentation_models_pytorch."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -14,7 +16,7 @@ class SMPEncoder(nn.Module):
     The first level is the image itself, and some transformers put an empty map at stride 2.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: Any) -> None:
         super().__init__()
         self.model = encoder
         self.kept = [i for i, channels in enumerate(encoder.out_channels) if i > 0 and channels > 0]
@@ -30,13 +32,14 @@ def adapt_smp_model(network: nn.Module) -> HostEncoder | None:
     bases = {(base.__module__.split(".")[0], base.__name__) for base in type(network).__mro__}
     if ("segmentation_models_pytorch", "SegmentationModel") not in bases:
         return None
-    encoder = SMPEncoder(network.encoder)
-    out_channels = network.encoder.out_channels
+    encoder: Any = network.encoder
+    head: Any = network.segmentation_head
+    levels = SMPEncoder(encoder)
     return HostEncoder(
-        module=encoder,
-        channels=[out_channels[i] for i in encoder.kept],
-        strides=[min(2**i, network.encoder.output_stride) for i in encoder.kept],
+        module=levels,
+        channels=[encoder.out_channels[i] for i in levels.kept],
+        strides=[min(2**i, encoder.output_stride) for i in levels.kept],
         spatial_dims=2,
-        in_channels=out_channels[0],
-        out_channels=network.segmentation_head[0].out_channels,
+        in_channels=encoder.out_channels[0],
+        out_channels=head[0].out_channels,
     )

@@ -1,5 +1,7 @@
 """timm models made with features_only=True."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,7 +28,7 @@ def adapt_timm_features(network: nn.Module) -> HostEncoder | None:
     """`network` as an encoder, or None if it is no timm feature extractor."""
     if not any(base.__module__.split(".")[0] == "timm" for base in type(network).__mro__):
         return None
-    info = getattr(network, "feature_info", None)
+    info: Any = getattr(network, "feature_info", None)
     if not hasattr(info, "reduction"):
         raise ValueError("a timm model needs features_only=True: timm.create_model(name, features_only=True)")
     return HostEncoder(

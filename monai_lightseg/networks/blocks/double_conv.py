@@ -1,6 +1,7 @@
 """Two 3x3 convolutions, each with norm and activation, and the max-pooled encoder made of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -62,8 +63,7 @@ class LightsegDoubleConvEncoder(nn.Module):
         super().__init__()
         widths = (in_channels, *features)
         self.levels = nn.ModuleList(
-            LightsegDoubleConv(spatial_dims, before, after, act, norm, dropout)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            LightsegDoubleConv(spatial_dims, before, after, act, norm, dropout) for before, after in pairwise(widths)
         )
         self.pool = Pool[Pool.MAX, spatial_dims](2)
 

@@ -5,6 +5,7 @@ Origin: nayutayuki/Lightweight-nmODE-Decoders-For-U-like-networks (no licence st
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -60,6 +61,8 @@ class NmODEInput(nn.Module):
 
 class NmODERate(nn.Module):
     """The map sigma (f of the paper): what stands behind the underscore of the ordering."""
+
+    norm: Any  # a batch norm, or an identity where the ordering puts it into g
 
     def __init__(self, spatial_dims: int, state_channels: int, ordering: str) -> None:
         super().__init__()
@@ -155,9 +158,7 @@ class HeunStep(NmODEStep):
             step_arguments["ordering"],
         )
 
-    def forward(
-        self, y: torch.Tensor, x: torch.Tensor, x_post: torch.Tensor, size: Sequence[int]
-    ) -> torch.Tensor:
+    def forward(self, y: torch.Tensor, x: torch.Tensor, x_post: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """State (B or 1, C, *) and features of this and the next level -> next state (B, C, *size)."""
         d = self.delta
         y = self.weighted("y", y)
@@ -249,7 +250,7 @@ class NmODEDecoder(nn.Module):
         state_channels = max(3, out_channels) if state_channels is None else state_channels
         self.levels = len(encoder_channels)
         deep_to_shallow = list(reversed(encoder_channels))
-        shared = {
+        shared: dict[str, Any] = {
             "spatial_dims": spatial_dims,
             "state_channels": state_channels,
             "kernel_size": kernel_size,
@@ -311,8 +312,9 @@ class NmODEDecoder(nn.Module):
 def _check_pyramid(channels: Sequence[int], strides: Sequence[tuple[int, ...]]) -> None:
     if len(channels) == 0 or len(channels) != len(strides):
         raise ValueError(
-            f"encoder_channels and encoder_strides must have one entry per level, got {len(channels)} and {len(strides)}"
+            "encoder_channels and encoder_strides must have one entry per level, "
+            f"got {len(channels)} and {len(strides)}"
         )
-    for finer, coarser in zip(strides[:-1], strides[1:], strict=True):
+    for finer, coarser in pairwise(strides):
         if any(a > b for a, b in zip(finer, coarser, strict=True)):
             raise ValueError(f"encoder_strides must go from shallow to deep, got {list(strides)}")

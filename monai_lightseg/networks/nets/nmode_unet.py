@@ -42,6 +42,7 @@ __all__ = ["NmODEUNet"]
             "The released start state and step weights never train; learnable_start and learnable_weights train them.",
             "The released networks use ordering CR_B only; the other three are defined there but unused.",
         ),
+        not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
 )
 class NmODEUNet(UNetLike):

@@ -68,6 +68,7 @@ class UNetBilinearDecoder(nn.Module):
         size_multiple=16,
         description="U-Net, widths 64 to 512, bilinear upsampling; the host of the nmODE decoders.",
         quirks=("The origin ends in a sigmoid; ours gives logits.",),
+        not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
 )
 class UNetBilinear(UNetLike):

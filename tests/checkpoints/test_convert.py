@@ -1,0 +1,93 @@
+"""Conversion of the authors' state dicts: every key finds its place, or an error lists it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_lightseg.checkpoints import convert
+from monai_lightseg.errors import LightsegError
+from monai_lightseg.networks import create_network
+
+FIXTURES = sorted((Path(__file__).parents[1] / "parity" / "fixtures").glob("*.json"))
+ARGUMENTS = {"solver": "heun", "ordering": "CB_R"}
+
+
+def authors_weights(path):
+    """The keys and shapes of the authors' network; the meta device holds no values."""
+    fixture = json.loads(path.read_text())
+    weights = {
+        key: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for key, shape, dtype in fixture["keys"]
+    }
+    return fixture["network"], fixture["arguments"], weights
+
+
+def heun_weights():
+    return authors_weights(next(path for path in FIXTURES if path.stem == "nmode_unet_hd_cb_r"))[2]
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_every_key_finds_its_place(path):
+    name, arguments, weights = authors_weights(path)
+    converted = convert(name, weights, **arguments)
+    with torch.device("meta"):
+        network = create_network(name, **arguments)
+    assert list(converted) == list(network.state_dict())
+    network.load_state_dict(converted, strict=True, assign=True)
+    # The same tensors, each once: nothing is copied or lost.
+    assert {id(tensor) for tensor in converted.values()} == {id(tensor) for tensor in weights.values()}
+    assert len(converted) == len(weights)
+
+
+def test_every_solver_and_ordering_is_covered():
+    seen = set()
+    for path in FIXTURES:
+        _, arguments, _ = authors_weights(path)
+        seen.add((arguments.get("solver"), arguments.get("ordering")))
+    solvers, orderings = ("euler", "heun", "multistep"), ("C_RB", "C_BR", "CR_B", "CB_R")
+    assert {(solver, ordering) for solver in solvers for ordering in orderings} <= seen
+
+
+def test_unknown_network():
+    with pytest.raises(LightsegError, match=r"no key map for network 'nnunet'; there are maps for .*nmode_unet"):
+        convert("nnunet", {})
+
+
+def test_missing_key_is_listed_by_our_name():
+    weights = heun_weights()
+    del weights["inc.double_conv.0.weight"]
+    with pytest.raises(LightsegError, match=r"nothing fills: encoder\.levels\.0\.conv1\.weight$"):
+        convert("nmode_unet", weights, **ARGUMENTS)
+
+
+def test_extra_key_is_listed_by_their_name():
+    weights = heun_weights()
+    weights["up9.g.weight"] = torch.empty(1, device="meta")
+    with pytest.raises(LightsegError, match=r"fit nothing: up9\.g\.weight$"):
+        convert("nmode_unet", weights, **ARGUMENTS)
+
+
+def test_two_keys_for_one_place():
+    weights = heun_weights()
+    weights["up1.g.weight"] = weights["up1.g.0.weight"]
+    with pytest.raises(LightsegError, match=r"fit nothing: up1\.g\.weight$"):
+        convert("nmode_unet", weights, **ARGUMENTS)
+
+
+def test_wrong_shape_is_listed():
+    weights = heun_weights()
+    weights["outc.conv.bias"] = torch.empty(2, device="meta")
+    with pytest.raises(LightsegError, match=r"differ: decoder\.head\.bias has \(2,\), the network \(1,\)$"):
+        convert("nmode_unet", weights, **ARGUMENTS)
+
+
+def test_all_problems_in_one_error():
+    weights = heun_weights()
+    del weights["outc.conv.weight"]
+    weights["extra"] = torch.empty(1, device="meta")
+    with pytest.raises(LightsegError) as error:
+        convert("nmode_unet", weights, **ARGUMENTS)
+    assert "extra" in str(error.value)
+    assert "decoder.head.weight" in str(error.value)
+    assert "'ordering': 'CB_R'" in str(error.value)

@@ -1,0 +1,34 @@
+"""What every registered network is tested with; a new network adds one line to TINY."""
+
+import torch
+
+from monai_lightseg.networks import create_network
+
+# Arguments that make a network of a few thousand parameters; its structure stays.
+TINY = {
+    "nmode_unet": {"features": (4, 8, 8)},
+    "unet_bilinear": {"features": (4, 8, 8)},
+}
+
+
+def tiny_network(name, **arguments):
+    """The network in eval, with weights and norm statistics away from their initial zeros and ones."""
+    torch.manual_seed(0)
+    network = create_network(name, **TINY[name], **arguments)
+    with torch.no_grad():
+        for tensor in network.parameters():
+            tensor.add_(0.1 * torch.rand_like(tensor))
+        for key, tensor in network.named_buffers():
+            if key.endswith(("running_mean", "running_var")):
+                tensor.add_(0.1 * torch.rand_like(tensor))
+    return network.eval()
+
+
+def image(*shape, seed=1):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def fitting_shape(network, batch=2):
+    """An input shape that needs no padding."""
+    height, width = network.size_multiple
+    return (batch, network.in_channels, 4 * height, 5 * width)
