@@ -1,11 +1,16 @@
 """nnU-Net's own train and predict commands in this process, with our trainers in reach and the split checked first."""
 
+import contextlib
+import difflib
 import importlib.util
+import io
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from monai_lightseg.data.nnunet_splits import SPLITS_FILE
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers.activation import activate
 from nnunet_trainers.doctor import INSTALL_NNUNET, PREPROCESSED, RESULTS, dataset_name, require_splits
@@ -21,14 +26,17 @@ def train(arguments: list[str]) -> None:
 
     Raises:
         LightsegError: nnU-Net or one of its folder variables is missing, the dataset is not known or not
-            preprocessed, or its own split would not be used.
+            preprocessed, its own split would not be used, it has no such fold, or there is no such trainer.
     """
     require_nnunet(PREPROCESSED, RESULTS)
     activate()
-    dataset = _first_argument(arguments)
-    if dataset is not None:
-        require_splits(dataset)
-        _require_plans(dataset, _option(arguments, "-p", "nnUNetPlans"))
+    positional = _positional(arguments)
+    if positional:
+        require_splits(positional[0])
+        _require_plans(positional[0], _option(arguments, "-p", "nnUNetPlans"))
+    if len(positional) > 2:
+        _require_fold(positional[0], positional[2])
+    _require_trainer(_option(arguments, "-tr", "nnUNetTrainer"))
     from nnunetv2.run.run_training import run_training_entry
 
     _run(run_training_entry, "nnUNetv2_train", [*_device(arguments), *arguments])
@@ -66,6 +74,31 @@ def _require_plans(dataset: str, plans: str) -> None:
         raise LightsegError(f"{path} does not exist: run `nnUNetv2_plan_and_preprocess -d {dataset} -c 2d` first")
 
 
+def _require_fold(dataset: str, fold: str) -> None:
+    """Refuse a fold that the split file does not have; nnU-Net would divide the cases at random instead."""
+    path = Path(os.environ[PREPROCESSED]) / dataset_name(dataset) / SPLITS_FILE
+    if fold.isdigit() and path.is_file():
+        folds = len(json.loads(path.read_text(encoding="utf-8")))
+        if int(fold) >= folds:
+            raise LightsegError(
+                f"{path} has folds 0 to {folds - 1}, not {fold}: nnU-Net would make a random split instead"
+            )
+
+
+def _require_trainer(name: str) -> None:
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    try:
+        # nnU-Net prints what it looks at, and will again when it starts.
+        with contextlib.redirect_stdout(io.StringIO()):
+            recursive_find_trainer_class_by_name(name)
+    except RuntimeError as error:
+        from nnunet_trainers.trainers import trainer_classes
+
+        near = difflib.get_close_matches(name, trainer_classes(), n=1, cutoff=0.0)[0]
+        raise LightsegError(f"there is no trainer {name!r}; did you mean {near}?") from error
+
+
 def _option(arguments: list[str], name: str, default: str) -> str:
     """The value of `name VALUE` or `name=VALUE` among the arguments; the last one counts."""
     value = default
@@ -76,14 +109,10 @@ def _option(arguments: list[str], name: str, default: str) -> str:
     return value
 
 
-def _first_argument(arguments: list[str]) -> str | None:
-    """The first positional argument: the dataset, wherever the options stand."""
-    previous = ""
-    for argument in arguments:
-        if not argument.startswith("-") and previous not in _TRAIN_OPTIONS:
-            return argument
-        previous = argument
-    return None
+def _positional(arguments: list[str]) -> list[str]:
+    """The positional arguments (dataset, configuration, fold), wherever the options stand."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [argument for before, argument in pairs if not argument.startswith("-") and before not in _TRAIN_OPTIONS]
 
 
 def _device(arguments: list[str]) -> list[str]:

@@ -27,13 +27,13 @@ def pair_files(images: Iterable[Path], masks: Iterable[Path], mask_suffixes: Col
     images_by_id = _grouped((path.stem, path) for path in images)
     masks_by_id = _grouped((_image_stem(path.stem, images_by_id, mask_suffixes), path) for path in masks)
     problems = [
-        *first_few([f"{images_by_id[key][0]}: no mask" for key in sorted(images_by_id.keys() - masks_by_id.keys())]),
-        *first_few([f"{masks_by_id[key][0]}: no image" for key in sorted(masks_by_id.keys() - images_by_id.keys())]),
+        *first_few(_unpaired(images_by_id, masks_by_id, "has no mask; add one or remove the image")),
+        *first_few(_unpaired(masks_by_id, images_by_id, "has no image; add one or remove the mask")),
         *first_few(_duplicates(images_by_id)),
         *first_few(_duplicates(masks_by_id)),
     ]
     if problems:
-        raise LightsegError("\n".join(["images and masks do not pair up; add, rename or remove:", *problems]))
+        raise LightsegError("\n".join(problems))
     return [FileCase(key, images_by_id[key][0], masks_by_id[key][0]) for key in sorted(images_by_id)]
 
 
@@ -51,5 +51,10 @@ def _image_stem(stem: str, image_ids: Collection[str], suffixes: Collection[str]
     return next((match for match in matches if match in image_ids), stem)
 
 
+def _unpaired(these: dict[str, list[Path]], those: dict[str, list[Path]], problem: str) -> list[str]:
+    return [f"{these[key][0]} {problem}" for key in sorted(these.keys() - those.keys())]
+
+
 def _duplicates(groups: dict[str, list[Path]]) -> list[str]:
-    return [f"{path}: same id as {paths[0].name}" for _, paths in sorted(groups.items()) for path in paths[1:]]
+    repeated = ((path, paths[0]) for _, paths in sorted(groups.items()) for path in paths[1:])
+    return [f"{path} has the same id as {first.name}; keep one" for path, first in repeated]

@@ -117,3 +117,21 @@ def test_missing_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (train, predict):
         with pytest.raises(LightsegError, match=r"pip install 'monai-lightseg\[nnunet\]'"):
             command(TRAIN)
+
+
+@pytest.mark.parametrize("fold", ["1", "7"])
+def test_train_refuses_a_fold_the_split_does_not_have(fold: str, calls: list[list[str]]) -> None:
+    splits = Path(os.environ["nnUNet_preprocessed"]) / NAME / "splits_final.json"
+    splits.write_text(json.dumps([{"train": ["a"], "val": ["b"]}]))
+    with pytest.raises(LightsegError, match=f"folds 0 to 0, not {fold}"):
+        train(["18", "2d", fold, *TRAIN[3:]])
+    train(TRAIN)
+    train(["18", "2d", "all", *TRAIN[3:]])
+    assert len(calls) == 2
+
+
+def test_train_suggests_a_trainer(calls: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LightsegError, match="did you mean nnUNetTrainerNmODEDecoder_5epochs"):
+        train(["18", "2d", "0", "-tr", "nnUNetTrainerNmODEDecoder_5epoch"])
+    assert capsys.readouterr().out == ""
+    assert calls == []
