@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "inference": NETWORKS,
     "export": NETWORKS,
     "profiling": NETWORKS,
-    "nnunet_trainers": NETWORKS,
+    "nnunet_trainers": NETWORKS | {"data"},  # its doctor inspects data sets, its trainers read split files
     "workflows": LIBRARY,
     "cli": LIBRARY | {"workflows"},
     "__main__": {"cli"},

@@ -95,8 +95,9 @@ class UNetLike(nn.Module):
         if self.min_bottleneck_pixels > 1:
             sides = zip(x.shape[2:], missing, self.size_multiple, strict=True)
             pixels = math.prod((side + add) // multiple for side, add, multiple in sides)
-            # One more bottleneck pixel where there is a single one; 1 // pixels is a branch that exports.
-            missing[-1] += self.size_multiple[-1] * (1 // pixels)
+            # One more bottleneck pixel where there is a single one; the quotient, 1 or 0, is a branch that exports.
+            # (Not 1 // pixels: onnxruntime 1.31 takes that and the product for a division of real numbers.)
+            missing[-1] += self.size_multiple[-1] * (2 // (1 + pixels))
         # Dynamic sides of an export are no int; a branch on their padding would fix them to multiples, or to none.
         if all(isinstance(add, int) and add == 0 for add in missing):
             return x

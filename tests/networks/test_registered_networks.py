@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from monai.bundle.config_item import ComponentLocator
 from monai.data import MetaTensor
 from safetensors.torch import load_file, save_file
-from tests.networks.tester import TINY, fitting_shape, image, tiny_network
 
 import monai_lightseg.networks
 from monai_lightseg.networks import create_network, list_networks, network_card, network_class
 from monai_lightseg.networks.registry import register_network
 from monai_lightseg.profiling import count_flops, count_macs, count_macs_thop, count_parameters
+from tests.networks.tester import TINY, assert_near, fitting_shape, image, tiny_network
 
 every_network = pytest.mark.parametrize("name", list_networks())
 
-# A batch splits the work of a convolution otherwise, and graph runtimes fuse: float32 sums in another order.
-ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
+# A batch splits the work of a convolution otherwise, and graph runtimes fuse: float32 sums in another order. Measured
+# up to 2e-6 of the largest output.
+ROUNDING = 1e-5
 
 
 def test_every_network_has_tiny_arguments():
@@ -101,7 +102,7 @@ def test_border_is_repeated(name):
     padded = torch.cat([small, small[..., -1:]], dim=-1)
     padded = torch.cat([padded, padded[..., -1:, :]], dim=-2)
     with torch.no_grad():
-        torch.testing.assert_close(network(small), network(padded)[..., :-1, :-1], **ROUNDING)
+        assert_near(network(small), network(padded)[..., :-1, :-1], ROUNDING)
 
 
 @every_network
@@ -133,7 +134,7 @@ def test_eval_is_deterministic_and_batch_independent(name):
         together = network(x)
         assert torch.equal(together, network(x))
         alone = torch.cat([network(x[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(alone, together, **ROUNDING)
+    assert_near(alone, together, ROUNDING)
 
 
 @every_network
@@ -179,9 +180,8 @@ def test_bfloat16_autocast(name):
         exact = network(x)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = network(x)
-    assert output.isfinite().all()
     # bfloat16 keeps 8 bits, and the error grows over about ten layers.
-    assert (output.float() - exact).abs().max() <= 0.05 * exact.abs().max()
+    assert_near(output, exact, 0.05)
 
 
 @every_network
@@ -192,7 +192,7 @@ def test_double(name):
         single = network(x)
         double = copy.deepcopy(network).double()(x.double())
     assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), single, **ROUNDING)
+    assert_near(double, single, ROUNDING)
 
 
 def script(network, x):
@@ -207,7 +207,7 @@ def export(network, x):
     height, width = network.size_multiple
     for shape in ((3, 3, 2 * height, 3 * width), (5, 3, 3 * height - 1, 2 * width), (2, 3, height + 1, width + 1)):
         y = image(*shape)
-        torch.testing.assert_close(module(y), network(y), **ROUNDING)
+        assert_near(module(y), network(y), ROUNDING)
     return module
 
 
@@ -225,7 +225,7 @@ def onnx(network, x):
     height, width = network.size_multiple
     for shape in ((1, 3, height, width), (3, 3, 2 * height + 1, width), (1, 3, 1, 1)):
         y = image(*shape)
-        torch.testing.assert_close(run(y), network(y), rtol=1e-4, atol=1e-4)
+        assert_near(run(y), network(y), 1e-4)
     return run
 
 
@@ -242,12 +242,12 @@ CAPABILITIES = {"script": script, "export": export, "onnx": onnx, "compile": com
 def test_capability(name, capability, request):
     reason = network_card(name).not_supported.get(capability)
     if reason:
-        # Strict: a capability that has come to work is to leave the card.
+        # Strict: once a capability works, it has to leave the card.
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     network = tiny_network(name)
     x = image(*fitting_shape(network))
     other = CAPABILITIES[capability](network, x)
-    torch.testing.assert_close(other(x), network(x), rtol=1e-4, atol=1e-4)
+    assert_near(other(x), network(x), 1e-4)
 
 
 @every_network
@@ -258,7 +258,7 @@ def test_compiled_by_inductor(name):
         pytest.skip(network_card(name).not_supported["compile"])
     network = tiny_network(name)
     x = image(*fitting_shape(network))
-    torch.testing.assert_close(torch.compile(network)(x), network(x), rtol=1e-4, atol=1e-4)
+    assert_near(torch.compile(network)(x), network(x), 1e-4)
 
 
 @every_network
@@ -309,7 +309,7 @@ def test_deep_supervision(name):
     try:
         network = tiny_network(name, deep_supervision=True)
     except ValueError as error:
-        assert "deep_supervision" in str(error)  # noqa: PT017 - a network has it or says so
+        assert "deep_supervision" in str(error)
         return
     assert network.state_dict().keys() == tiny_network(name).state_dict().keys()
     x = image(*fitting_shape(network))

@@ -17,7 +17,7 @@ def tiny_network(name, **arguments):
     network = create_network(name, **TINY[name], **arguments)
     with torch.no_grad():
         for tensor in network.parameters():
-            tensor.add_(0.1 * torch.rand_like(tensor))
+            tensor.add_(0.05 * torch.randn_like(tensor))
         for key, tensor in network.named_buffers():
             if key.endswith(("running_mean", "running_var")):
                 tensor.add_(0.1 * torch.rand_like(tensor))
@@ -32,3 +32,9 @@ def fitting_shape(network, batch=2):
     """An input shape that needs no padding."""
     height, width = network.size_multiple
     return (batch, network.in_channels, 4 * height, 5 * width)
+
+
+def assert_near(actual, expected, share):
+    """Largest difference at most `share` of the largest expected value."""
+    assert actual.shape == expected.shape
+    assert (actual.double() - expected.double()).abs().max() <= share * expected.abs().max()

@@ -31,6 +31,11 @@ def _upsample(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return functional.interpolate(x, size=tuple(size), mode="bilinear" if x.ndim == 4 else "trilinear")
 
 
+def _normalise(norm: Any, v: torch.Tensor) -> torch.Tensor:
+    """`norm` of `v` in the dtype of `v`; the norm itself runs in that of its weights (a network cast to half)."""
+    return v if isinstance(norm, nn.Identity) else norm(v.to(norm.weight.dtype)).to(v.dtype)
+
+
 class NmODEInput(nn.Module):
     """The input map g: features (B, in_channels, *) -> (B, state_channels, *) at their own resolution, float32 or more.
 
@@ -56,7 +61,7 @@ class NmODEInput(nn.Module):
             g = self.conv(x)
         else:
             g = self.conv._conv_forward(x, kernel, self.conv.bias)
-        return self.act(self.norm(g.float() if g.dtype in (torch.float16, torch.bfloat16) else g))
+        return self.act(_normalise(self.norm, g.float() if g.dtype in (torch.float16, torch.bfloat16) else g))
 
 
 class NmODERate(nn.Module):
@@ -73,7 +78,7 @@ class NmODERate(nn.Module):
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         """(B, state_channels, *spatial) -> the same shape."""
-        return self.act_last(self.norm(self.act_first(v)))
+        return self.act_last(_normalise(self.norm, self.act_first(v)))
 
     def affine(self, ndim: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift of the batch norm in eval, shaped (state_channels, 1, ...) to broadcast over `ndim` axes."""
