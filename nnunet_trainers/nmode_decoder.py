@@ -73,7 +73,7 @@ class nnUNetTrainerNmODEDecoderDemo(nnUNetTrainerNmODEDecoder):
     """What `lightseg demo` trains: a minute or two on two CPU cores."""
 
     epochs = 6
-    iterations_per_epoch = 12
+    iterations_per_epoch = 20
     val_iterations_per_epoch = 2
     learning_rate = 3e-3
 

@@ -83,6 +83,8 @@ def light_plans(
             f"light plans need three or more features and a batch of 2 or more, got {features}, {batch}"
         )
     planned = plans["configurations"]["2d"]
+    if "patch_size" not in planned:
+        raise LightsegError(f"plans {plans['plans_name']!r} inherit their 2d patch; start from plans that nnU-Net made")
     multiple = 2 ** (len(features) - 1)
     sides = [min(asked, side) // multiple * multiple for asked, side in zip(patch, planned["patch_size"], strict=True)]
     if math.prod(sides) < 4 * multiple**2:

@@ -7,11 +7,12 @@ __all__ = ["trainer_classes"]
 
 
 def trainer_classes() -> dict[str, type[nnUNetTrainerLightseg]]:
-    """Every trainer by class name, sorted."""
+    """Every trainer of this package by class name, sorted; subclasses that others make of them are theirs."""
     found = {nnUNetTrainerLightseg}
     waiting = [nnUNetTrainerLightseg]
     while waiting:
         below = waiting.pop().__subclasses__()
         found.update(below)
         waiting.extend(below)
-    return {trainer.__name__: trainer for trainer in sorted(found, key=lambda trainer: trainer.__name__)}
+    ours = [trainer for trainer in found if trainer.__module__.startswith("nnunet_trainers.")]
+    return {trainer.__name__: trainer for trainer in sorted(ours, key=lambda trainer: trainer.__name__)}

@@ -84,8 +84,8 @@ def demo_report(facts: DemoFacts) -> str:
         "a score is 0/0 is left out of that mean and counted in the last column.</p>",
         "<h2>Training</h2>",
         f"<img class='curve' alt='training curve' src='{_png(_curve(facts.history))}'>",
-        "<h2>Test images</h2><p>Green: truth. Magenta: prediction. White: both. The first, the "
-        "worst and the best by Dice.</p>",
+        "<h2>Test images</h2><p>Green: truth. Magenta: prediction. White: both. The worst and the best by Dice, then "
+        "the first.</p>",
         *(_overlay(facts, case_id) for case_id in _chosen(facts.scores)),
         "<h2>Every test image</h2>",
         _case_table(facts.scores),
@@ -157,9 +157,9 @@ def _number(value: float) -> str:
 
 
 def _chosen(scores: BinaryScores) -> list[str]:
-    """The first cases, then the worst and the best one; each once."""
+    """The worst and the best case, then the first ones; each once."""
     ranked = sorted(scores.per_image, key=lambda case_id: np.nan_to_num(scores.per_image[case_id]["dice"]))
-    return list(dict.fromkeys([*list(scores.per_image)[: OVERLAYS - 2], ranked[0], ranked[-1]]))
+    return list(dict.fromkeys([ranked[0], ranked[-1], *scores.per_image]))[:OVERLAYS]
 
 
 def _overlay(facts: DemoFacts, case_id: str) -> str:
