@@ -6,8 +6,8 @@
     nnUNetv2_plan_and_preprocess -d 18 -c 2d && lightseg nnunet plan 18
     python benchmarks/decoders_in_nnunet.py --dataset Dataset018_ISIC2018 --protocol isic2018-random42
 
-Resumable: a finished training or prediction is not repeated, a training that was cut off goes on from its last checkpoint.
-Epoch times are wall clock on whatever else the machine did; compare them only within one undisturbed run.
+Resumable: a finished training or prediction is not repeated, a training that was cut off goes on from its last
+checkpoint. Epoch times are wall clock on whatever else the machine did; compare them only within one undisturbed run.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python examples/slim_any_network.py
 
-Each line: parameters and multiply-accumulates of the host and of the slim network (one image of 128 x 128), encoder tensors
-kept with their values, and the largest difference between the slim network and its torch.export form.
+Each line: parameters and multiply-accumulates of the host and of the slim network (one image of 128 x 128), encoder
+tensors kept with their values, and the largest difference between the slim network and its torch.export form.
 Libraries that are not installed are left out.
 """
 

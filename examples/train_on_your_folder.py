@@ -3,9 +3,9 @@
     python examples/train_on_your_folder.py --data FOLDER --out WORK
     python examples/train_on_your_folder.py --data FOLDER --out WORK --trainer nnUNetTrainerNmODEDecoderHeun_50epochs
 
-FOLDER holds `images/` and `masks/` (png, jpg, bmp or tif; a mask has its image's name, or that and `_mask`), or the
-ISIC 2018 Task 1 folders. 65 % of the cases train, 15 % validate, 20 % test, by a fixed seed. Everything is written below
-WORK. Needs `pip install "monai-lightseg[nnunet]"`. A run that was cut off goes on from its last checkpoint with `--resume`.
+FOLDER holds `images/` and `masks/` (png, jpg, bmp or tif; a mask has its image's name, or that and `_mask`), or
+the ISIC 2018 Task 1 folders. 65 % of the cases train, 15 % validate, 20 % test, by a fixed seed. Everything is written
+below WORK. Needs `pip install "monai-lightseg[nnunet]"`. A run that was cut off goes on from its last checkpoint with `--resume`.
 """
 
 import argparse
@@ -31,7 +31,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     # nnU-Net finds its folders through these variables; child processes inherit them.
-    folders = {name: (arguments.out / name).resolve() for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    folders = {
+        name: (arguments.out / name).resolve() for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    }
     os.environ |= {name: str(path) for name, path in folders.items()}
 
     name = "YourFolder"

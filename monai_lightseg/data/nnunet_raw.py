@@ -92,7 +92,7 @@ def write_nnunet_raw(
 
 
 def _preprocessed_splits_file(dataset_name: str, preprocessed: Path | None) -> Path | None:
-    from_environment = os.environ.get("nnUNet_preprocessed")  # noqa: SIM112 - nnU-Net spells it so
+    from_environment = os.environ.get("nnUNet_preprocessed")
     if preprocessed is None and from_environment:
         preprocessed = Path(from_environment)
     return None if preprocessed is None else preprocessed / dataset_name / SPLITS_FILE

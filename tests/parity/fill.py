@@ -42,8 +42,6 @@ def _values(key: str, shape: list[int]) -> np.ndarray:
     if len(shape) == 1:
         return 1 + 0.1 * wave if leaf == "weight" else 0.1 * wave
     mixed = np.sin(angle + 3 * np.sin(0.011 * (index**2 % 1000))).reshape(shape)
-    if shape[1] == 1:
-        gain = 1.0
-    else:
-        gain = 2.4 if len(shape) == 4 and shape[2] * shape[3] > 1 else 1.8
+    is_large_kernel = len(shape) == 4 and shape[2] * shape[3] > 1
+    gain = 1.0 if shape[1] == 1 else 2.4 if is_large_kernel else 1.8
     return gain / math.sqrt(math.prod(shape[1:])) * mixed

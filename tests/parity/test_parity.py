@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.parity.fill import filled_input, filled_tensor, sample_positions
 
 from monai_lightseg.checkpoints import convert
 from monai_lightseg.networks import create_network
+from tests.parity.fill import filled_input, filled_tensor, sample_positions
 
 FIXTURES = sorted(Path(__file__).parent.glob("fixtures/*.json"))
 
@@ -72,7 +72,9 @@ def test_gradients_and_buffers(path):
         assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
         loss.backward()
         noise = 1e-5 * max(case["gradients"].values())
-        gradients = {authors_names[name]: parameter.grad.norm().item() for name, parameter in network.named_parameters()}
+        gradients = {
+            authors_names[name]: parameter.grad.norm().item() for name, parameter in network.named_parameters()
+        }
         assert gradients == pytest.approx(case["gradients"], rel=1e-3, abs=noise)
         buffers = {
             authors_names[name]: buffer.double().norm().item()

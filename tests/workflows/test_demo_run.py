@@ -175,7 +175,7 @@ def test_the_users_variables_are_left_alone(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("nnUNet_results", raising=False)
     monkeypatch.chdir(tmp_path)
     run_demo(None, Path("my demo"), synthetic=12)
-    assert os.environ["nnUNet_raw"] == "/elsewhere/raw"  # noqa: SIM112
+    assert os.environ["nnUNet_raw"] == "/elsewhere/raw"
     assert "nnUNet_results" not in os.environ
     assert [environment["nnUNet_n_proc_DA"] for environment in given] == ["1", "1", "0", "1"]
     for environment in given:
