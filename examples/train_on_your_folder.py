@@ -5,7 +5,8 @@
 
 FOLDER holds `images/` and `masks/` (png, jpg, bmp or tif; a mask has its image's name, or that and `_mask`), or
 the ISIC 2018 Task 1 folders. 65 % of the cases train, 15 % validate, 20 % test, by a fixed seed. Everything is written
-below WORK. Needs `pip install "monai-lightseg[nnunet]"`. A run that was cut off goes on from its last checkpoint with `--resume`.
+below WORK. Needs `pip install "monai-lightseg[nnunet]"`. A run that was cut off goes on from its last checkpoint with
+`--resume`.
 """
 
 import argparse
