@@ -241,7 +241,6 @@ def test_killed_at_every_stage(tmp_path: Path) -> None:
     assert "<td>epochs</td><td>1</td>" in (out / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_real_layout(isic: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     report = run_demo(isic, tmp_path / "out", trainer=SMOKE)
     assert report == tmp_path / "out" / "report.html"
