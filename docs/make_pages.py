@@ -31,15 +31,22 @@ def network_table(cards: list[NetworkCard]) -> str:
     lines = ["| `create_network(...)` | parameters | MACs, papers | MACs, built | paper |", "|---|---:|---:|---:|---|"]
     lines += [
         f'| `"{card.name}"` | {card.parameters:,} | {card.macs_thop / 1e9:.2f} G | {card.macs / 1e9:.2f} G | '
-        f"[{card.title}](https://arxiv.org/abs/{card.paper.removeprefix('arXiv:')}), {card.year} |"
+        f"[{card.title}]({paper_url(card.paper)}), {card.year} |"
         for card in cards
     ]
     return "\n".join(lines) + "\n"
 
 
+def paper_url(paper: str) -> str:
+    """Address of an `arXiv:...` id or a DOI."""
+    arxiv = paper.removeprefix("arXiv:")
+    return f"https://doi.org/{paper}" if arxiv == paper else f"https://arxiv.org/abs/{arxiv}"
+
+
 def network_page(card: NetworkCard) -> str:
     """One network's page."""
     rows = [
+        ("Class", f"`{card.class_name}`"),
         ("Paper", f"{card.title}, {card.year}, {card.paper}"),
         ("Authors' code", f"{card.origin} (licence: {card.licence})"),
         ("Parameters", f"{card.parameters:,}"),
@@ -55,7 +62,7 @@ def network_page(card: NetworkCard) -> str:
     ]
     text = [f"# {card.name}", "", card.description, "", "| | |", "|---|---|"]
     text += [f"| {name} | {value} |" for name, value in rows]
-    text += _section("Behaviour of the release that is kept", card.quirks)
+    text += _section("Differences from the release, and what of it is kept", card.quirks)
     text += _section("Not supported", [f"{name}: {reason}" for name, reason in card.not_supported.items()])
     text += _section(
         "Figures of the paper",

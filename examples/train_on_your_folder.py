@@ -5,8 +5,7 @@
 
 FOLDER holds `images/` and `masks/` (png, jpg, bmp or tif; a mask has its image's name, or that and `_mask`), or
 the ISIC 2018 Task 1 folders. 65 % of the cases train, 15 % validate, 20 % test, by a fixed seed. Everything is written
-below WORK. Needs `pip install "monai-lightseg[nnunet]"`. A run that was cut off goes on from its last checkpoint with
-`--resume`.
+below WORK; run the same line again after a cut-off, and what is done is not repeated. Needs the extra `nnunet`.
 """
 
 import argparse
@@ -28,7 +27,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of images and masks")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--trainer", default="nnUNetTrainerNmODEDecoder_5epochs", help="trainer class")
-    parser.add_argument("--resume", action="store_true", help="go on with the training of an earlier run")
     arguments = parser.parse_args()
 
     # nnU-Net finds its folders through these variables; child processes inherit them.
@@ -39,15 +37,18 @@ def main() -> None:
 
     name = "YourFolder"
     dataset = folders["nnUNet_raw"] / f"Dataset{DATASET_ID}_{name}"
-    if not arguments.resume:
+    if not dataset.exists():
         cases = read_cases(arguments.data)
         split = random_split([case.id for case in cases])
         write_nnunet_raw(cases, split, dataset_id=DATASET_ID, name=name, raw=folders["nnUNet_raw"])
-        run("nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", "2d", "-np", 1, "-npfp", 1)
+    if not (folders["nnUNet_preprocessed"] / dataset.name / f"{PLANS}.json").exists():
+        run("nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", "2d", "-np", 1, "-npfp", 1, "--clean")
         run("lightseg", "nnunet", "plan", DATASET_ID, "--name", PLANS)
 
     network = ["-p", PLANS, "-tr", arguments.trainer]
-    run("lightseg", "nnunet", "train", DATASET_ID, "2d", 0, *network, *(["--c"] if arguments.resume else []))
+    model = folders["nnUNet_results"] / dataset.name / f"{arguments.trainer}__{PLANS}__2d"
+    resume = ["--c"] if list(model.glob("fold_0/checkpoint_*.pth")) else []
+    run("lightseg", "nnunet", "train", DATASET_ID, "2d", 0, *network, *resume)
     predictions = arguments.out / "predictions"
     test = ["-i", dataset / "imagesTs", "-o", predictions, "-npp", 1, "-nps", 1]
     run("lightseg", "nnunet", "predict", *test, "-d", DATASET_ID, "-c", "2d", "-f", 0, *network)

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
 
 from monai_lightseg.atomic import write_text
 
@@ -45,6 +48,33 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
         self.enable_deep_supervision = False
         # nnU-Net saves every 50 epochs, which leaves a short run nothing to resume from.
         self.save_every = max(1, self.num_epochs // 50)
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The planned network without deep supervision.
+
+        Raises:
+            NotImplementedError: the configuration is the second stage of a cascade.
+        """
+        if configuration_manager.previous_stage_name is not None:
+            raise NotImplementedError(
+                "these trainers support no cascades: train the 2d, 3d_fullres or 3d_lowres configuration"
+            )
+        return get_network_from_plans(
+            configuration_manager.network_arch_class_name,
+            configuration_manager.network_arch_init_kwargs,
+            configuration_manager.network_arch_init_kwargs_req_import,
+            num_input_channels,
+            num_output_channels,
+            allow_init=True,
+            deep_supervision=False,
+        )
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """AdamW over all parameters, polynomial decay per epoch."""

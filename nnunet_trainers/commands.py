@@ -4,13 +4,12 @@ import contextlib
 import difflib
 import importlib.util
 import io
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from monai_lightseg.data.nnunet_splits import SPLITS_FILE
+from monai_lightseg.data.nnunet_splits import SPLITS_FILE, number_of_folds
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers.activation import activate
 from nnunet_trainers.doctor import INSTALL_NNUNET, PREPROCESSED, RESULTS, dataset_name, require_splits
@@ -28,15 +27,10 @@ def train(arguments: list[str]) -> None:
         LightsegError: nnU-Net or one of its folder variables is missing, the dataset is not known or not
             preprocessed, its own split would not be used, it has no such fold, or there is no such trainer.
     """
-    require_nnunet(PREPROCESSED, RESULTS)
     activate()
-    positional = _positional(arguments)
-    if positional:
-        require_splits(positional[0])
-        _require_plans(positional[0], _option(arguments, "-p", "nnUNetPlans"))
-    if len(positional) > 2:
-        _require_fold(positional[0], positional[2])
-    _require_trainer(_option(arguments, "-tr", "nnUNetTrainer"))
+    if "-h" not in arguments:
+        require_nnunet(PREPROCESSED, RESULTS)
+        _check_training(arguments)
     from nnunetv2.run.run_training import run_training_entry
 
     _run(run_training_entry, "nnUNetv2_train", [*_device(arguments), *arguments])
@@ -46,10 +40,12 @@ def predict(arguments: list[str]) -> None:
     """Run nnUNetv2_predict with `arguments`; on a machine without CUDA, with a device that is there.
 
     Raises:
-        LightsegError: nnU-Net or its variable nnUNet_results is missing.
+        LightsegError: nnU-Net or its variable nnUNet_results, the input folder or the trained model is missing.
     """
-    require_nnunet(RESULTS)
     activate()
+    if "-h" not in arguments:
+        require_nnunet(RESULTS)
+        _check_prediction(arguments)
     from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 
     _run(predict_entry_point, "nnUNetv2_predict", [*_device(arguments), *arguments])
@@ -68,6 +64,27 @@ def require_nnunet(*variables: str) -> None:
             raise LightsegError(f"{variable} is not set: export {variable}=/path/to/{variable}")
 
 
+def _check_training(arguments: list[str]) -> None:
+    positional = _positional(arguments)
+    if positional:
+        require_splits(positional[0])
+        _require_plans(positional[0], _option(arguments, "-p", "nnUNetPlans"))
+    if len(positional) > 2:
+        _require_fold(positional[0], positional[2])
+    _require_trainer(_option(arguments, "-tr", "nnUNetTrainer"))
+
+
+def _check_prediction(arguments: list[str]) -> None:
+    images, dataset, configuration = (_option(arguments, name, "") for name in ("-i", "-d", "-c"))
+    if images and not Path(images).is_dir():
+        raise LightsegError(f"{images} is no folder: give the folder of the images with -i")
+    if dataset and configuration:
+        trainer, plans = _option(arguments, "-tr", "nnUNetTrainer"), _option(arguments, "-p", "nnUNetPlans")
+        model = Path(os.environ[RESULTS]) / dataset_name(dataset) / f"{trainer}__{plans}__{configuration}"
+        if not model.is_dir():
+            raise LightsegError(f"{model} does not exist: train it first, or check -d, -tr, -p and -c")
+
+
 def _require_plans(dataset: str, plans: str) -> None:
     path = Path(os.environ[PREPROCESSED]) / dataset_name(dataset) / f"{plans}.json"
     if not path.is_file():
@@ -76,13 +93,12 @@ def _require_plans(dataset: str, plans: str) -> None:
 
 def _require_fold(dataset: str, fold: str) -> None:
     """Refuse a fold that the split file does not have; nnU-Net would divide the cases at random instead."""
-    path = Path(os.environ[PREPROCESSED]) / dataset_name(dataset) / SPLITS_FILE
-    if fold.isdigit() and path.is_file():
-        folds = len(json.loads(path.read_text(encoding="utf-8")))
-        if int(fold) >= folds:
-            raise LightsegError(
-                f"{path} has folds 0 to {folds - 1}, not {fold}: nnU-Net would make a random split instead"
-            )
+    folder = Path(os.environ[PREPROCESSED]) / dataset_name(dataset)
+    folds = number_of_folds(folder)
+    if fold.isdigit() and folds is not None and int(fold) >= folds:
+        raise LightsegError(
+            f"{folder / SPLITS_FILE} has folds 0 to {folds - 1}, not {fold}: nnU-Net would make a random split instead"
+        )
 
 
 def _require_trainer(name: str) -> None:

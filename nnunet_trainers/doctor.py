@@ -31,7 +31,7 @@ RAW = "nnUNet_raw"
 PREPROCESSED = "nnUNet_preprocessed"
 RESULTS = "nnUNet_results"
 FOLDER_VARIABLES = (RAW, PREPROCESSED, RESULTS)
-INSTALL_NNUNET = "pip install 'monai-lightseg[nnunet]'"
+INSTALL_NNUNET = "pip install 'nnunetv2>=2.8,<3'"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
@@ -33,18 +32,8 @@ def nmode_builder(solver: str) -> Callable[..., nn.Module]:
         Raises:
             NotImplementedError: the configuration is the second stage of a cascade.
         """
-        if configuration_manager.previous_stage_name is not None:
-            raise NotImplementedError(
-                "the nmODE decoder trainers support no cascades: train the 2d, 3d_fullres or 3d_lowres configuration"
-            )
-        planned = get_network_from_plans(
-            configuration_manager.network_arch_class_name,
-            configuration_manager.network_arch_init_kwargs,
-            configuration_manager.network_arch_init_kwargs_req_import,
-            num_input_channels,
-            num_output_channels,
-            allow_init=True,
-            deep_supervision=False,
+        planned = nnUNetTrainerLightseg.build_network_architecture(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
         return replace_decoder(planned, "nmode", solver=solver, out_channels=num_output_channels)
 

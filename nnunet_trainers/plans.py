@@ -76,8 +76,8 @@ def light_plans(
     Raises:
         LightsegError: no `2d` configuration, fewer than three features, a batch below 2 or a patch too small.
     """
-    if "2d" not in plans["configurations"]:
-        raise LightsegError(f"plans {plans['plans_name']!r} have no 2d configuration; light plans are 2D")
+    if "2d" not in plans.get("configurations", {}):
+        raise LightsegError(f"plans {plans.get('plans_name')!r} have no 2d configuration; light plans are 2D")
     if len(features) < 3 or batch < 2:
         raise LightsegError(
             f"light plans need three or more features and a batch of 2 or more, got {features}, {batch}"

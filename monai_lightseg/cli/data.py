@@ -38,6 +38,8 @@ def convert(
     train_ids: Annotated[Path | None, typer.Option(help="File with the ids that train, one per line.")] = None,
     val_ids: Annotated[Path | None, typer.Option(help="File with the ids that validate.")] = None,
     test_ids: Annotated[Path | None, typer.Option(help="File with the ids that test.")] = None,
+    val: Annotated[float, typer.Option(min=0, help="Without id files: share that validates, or number from 1.")] = 0.15,
+    test: Annotated[float, typer.Option(min=0, help="Without id files: share that tests, or number from 1.")] = 0.2,
     size: Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH; else sizes stay as they are.")] = None,
     limit_train: Annotated[int | None, typer.Option(min=1, help="Take only so many training cases, drawn.")] = None,
     limit_val: Annotated[int | None, typer.Option(min=1, help="Take only so many validation cases, drawn.")] = None,
@@ -51,7 +53,7 @@ def convert(
 
     The three id files say which case goes where; without them the cases are divided at random with a fixed seed.
 
-    Example: lightseg data convert isic2018 --to nnunet --id 18 --name ISIC2018 --size 256x256
+    Example: lightseg data convert isic2018 --to nnunet --id 18 --name ISIC2018 --val 259 --test 520
     """
     sides = None if size is None else read_size(size, "--size")
     id_files = [path for path in (train_ids, val_ids, test_ids) if path is not None]
@@ -65,7 +67,7 @@ def convert(
     if id_files:
         split = Split(*map(read_id_list, id_files))
     else:
-        split = random_split([case.id for case in cases], seed=SEED)
+        split = random_split([case.id for case in cases], val=val, test=test, seed=SEED)
         typer.echo(f"no id files given: divided at random, seed {SEED}")
     left_out = len(cases) - _size(split)
     split = split.limited(train=limit_train, val=limit_val, test=limit_test, seed=SEED)

@@ -62,8 +62,8 @@ def write_nnunet_raw(
 
     Raises:
         LightsegError: a bad argument or case id, a case missing, a dataset already there, a number taken by another
-            name, a folder that cannot be written, or files that cannot be read: these in one error, one line per
-            file, the first 20.
+            name, images preprocessed from an earlier dataset, a folder that cannot be written, or files that cannot be
+            read: these in one error, one line per file, the first 20.
     """
     dataset_name = nnunet_dataset_name(dataset_id, name, foreground)
     if size is not None and min(size) < 1:
@@ -74,7 +74,12 @@ def write_nnunet_raw(
     splits_file = _preprocessed_splits_file(dataset_name, preprocessed)
     for path in (target, splits_file):
         if path is not None and path.exists() and not overwrite:
-            raise LightsegError(f"{path} is already there; pass overwrite, another dataset_id and name, or remove it")
+            raise LightsegError(f"{path} is already there; overwrite it, give another id and name, or remove it")
+    if splits_file is not None and (splits_file.parent / "dataset_fingerprint.json").exists():
+        raise LightsegError(
+            f"{splits_file.parent} holds images preprocessed from an earlier dataset of this name, which nnU-Net would "
+            "go on using: remove that folder first"
+        )
     refuse_second_name(raw, dataset_name)
     if splits_file is not None:
         refuse_second_name(splits_file.parent.parent, dataset_name)

@@ -12,7 +12,7 @@ from monai_lightseg.atomic import write_text
 from monai_lightseg.data.splits import Split
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["SPLITS_FILE", "check_splits", "install_splits", "splits_text"]
+__all__ = ["SPLITS_FILE", "check_splits", "install_splits", "number_of_folds", "splits_text"]
 
 SPLITS_FILE = "splits_final.json"
 
@@ -53,6 +53,16 @@ def install_splits(raw_dataset: Path, preprocessed_dataset: Path) -> None:
         write_text(target, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise LightsegError(f"{target} cannot be written ({error}); check the folder") from error
+
+
+def number_of_folds(preprocessed_dataset: Path) -> int | None:
+    """How many folds the split file has that nnU-Net's training reads; None where there is none.
+
+    Raises:
+        LightsegError: the file is damaged.
+    """
+    path = preprocessed_dataset / SPLITS_FILE
+    return len(_read_json(path)) if path.is_file() else None
 
 
 def _read_json(path: Path) -> Any:

@@ -54,8 +54,8 @@ def random_split(ids: Iterable[str], *, val: float = 0.15, test: float = 0.2, se
 
     Args:
         ids: at least 3 different case ids.
-        val: share of the cases that validate.
-        test: share of the cases that test; what is left of both trains.
+        val: share of the cases that validate, or their number where it is 1 or more.
+        test: share or number of the cases that test; what is left of both trains.
         seed: seed of the permutation, 0 or more.
 
     Returns:
@@ -68,18 +68,21 @@ def random_split(ids: Iterable[str], *, val: float = 0.15, test: float = 0.2, se
     _refuse_repeated(ordered, "ids")
     if len(ordered) < 3:
         raise LightsegError(f"ids holds {len(ordered)} cases; a split needs at least 3")
-    if not (val > 0 and test > 0 and val + test < 1):
-        raise LightsegError(f"val={val} and test={test} do not divide the cases; both are above 0, their sum below 1")
+    if not (val > 0 and test > 0 and (val >= 1 or test >= 1 or val + test < 1)):
+        raise LightsegError(f"val={val} and test={test} do not divide the cases; both are above 0, shares sum below 1")
+    val_count, test_count = (int(part) if part >= 1 else max(1, round(len(ordered) * part)) for part in (val, test))
+    if max(val, test) >= 1 and val_count + test_count >= len(ordered):
+        raise LightsegError(f"val={val} and test={test} leave none of {len(ordered)} cases to train on")
     if seed < 0:
         raise LightsegError(f"seed is {seed}; pass 0 or more")
     count = len(ordered)
-    test_count = min(max(1, round(count * test)), count - 2)
-    val_count = min(max(1, round(count * val)), count - test_count - 1)
+    test_count = min(test_count, count - 2)
+    val_count = min(val_count, count - test_count - 1)
     shuffled = [ordered[place] for place in np.random.default_rng(seed).permutation(count)]
     return Split(
-        train=tuple(sorted(shuffled[test_count + val_count :])),
-        val=tuple(sorted(shuffled[test_count : test_count + val_count])),
-        test=tuple(sorted(shuffled[:test_count])),
+        train=tuple(sorted(shuffled[: count - val_count - test_count])),
+        val=tuple(sorted(shuffled[count - val_count - test_count : count - test_count])),
+        test=tuple(sorted(shuffled[count - test_count :])),
     )
 
 

@@ -1,7 +1,7 @@
 """The registry of networks: a class and a card (provenance, sizes, limits) under each published name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from monai.utils import look_up_option
@@ -38,6 +38,7 @@ class NetworkCard:
 
     Attributes:
         name: registry name.
+        class_name: name of the class; filled in by `register_network`.
         title: title of the paper.
         year: year of the paper.
         paper: arXiv id or DOI.
@@ -70,6 +71,7 @@ class NetworkCard:
     flops: int
     size_multiple: int
     description: str
+    class_name: str = ""
     quirks: tuple[str, ...] = ()
     not_supported: dict[str, str] = field(default_factory=dict)
     reported: tuple[ReportedFigure, ...] = ()
@@ -93,7 +95,7 @@ def register_network(card: NetworkCard) -> Callable[[NetworkClass], NetworkClass
     def register(network_type: NetworkClass) -> NetworkClass:
         if card.name in _NETWORKS:
             raise ValueError(f"network name {card.name!r} is registered twice")
-        _NETWORKS[card.name] = (network_type, card)
+        _NETWORKS[card.name] = (network_type, replace(card, class_name=network_type.__name__))
         return network_type
 
     return register

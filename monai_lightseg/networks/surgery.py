@@ -32,7 +32,8 @@ def replace_decoder(
 
     Works on the U-like networks of this package, nnU-Net's PlainConvUNet and ResidualEncoderUNet, MONAI's BasicUNet and
     FlexibleUNet, models of segmentation_models_pytorch and timm models made with features_only=True. The new network
-    takes images of any size and returns logits of that size; `network` is left untouched.
+    takes images of any size (a timm backbone with a fixed image size: that size) and returns logits of that size;
+    `network` is left untouched.
 
     Args:
         network: the network to take the encoder from.
@@ -53,7 +54,8 @@ def replace_decoder(
     """
     look_up_option(decoder, ("nmode",))
     if isinstance(network, UNetLike):
-        new = copy.deepcopy(network)
+        # The memo spares copying the decoder that goes.
+        new = copy.deepcopy(network, {id(network.decoder): nn.Identity()})
     else:
         host = host_encoder(network)
         new = UNetLike(

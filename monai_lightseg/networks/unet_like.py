@@ -52,9 +52,7 @@ class UNetLike(nn.Module):
         self.encoder_channels = tuple(encoder_channels)
         self.encoder_strides = tuple(per_axis(stride, spatial_dims) for stride in encoder_strides)
         self.size_multiple = tuple(max(axis) for axis in zip(*self.encoder_strides, strict=True))
-        # An instance norm has no statistics over a single pixel, in eval neither.
-        instance_norms = any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in self.modules())
-        self.min_bottleneck_pixels = 2 if instance_norms else 1
+        self.min_bottleneck_pixels = 2 if any(_normalises_each_channel(module) for module in self.modules()) else 1
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Image (B, in_channels, *spatial), sides multiples of `size_multiple` -> pyramid, shallow to deep."""
@@ -102,6 +100,13 @@ class UNetLike(nn.Module):
         if all(isinstance(add, int) and add == 0 for add in missing):
             return x
         return _pad_ends(x, [side + add for side, add in zip(x.shape[2:], missing, strict=True)], mode="replicate")
+
+
+def _normalises_each_channel(module: nn.Module) -> bool:
+    """Whether a norm takes its statistics over the pixels of one channel, in eval too, so that one pixel has none."""
+    if isinstance(module, nn.GroupNorm):
+        return module.num_groups == module.num_channels
+    return isinstance(module, nn.modules.instancenorm._InstanceNorm)
 
 
 def _pad_ends(x: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:

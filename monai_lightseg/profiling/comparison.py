@@ -78,7 +78,16 @@ def compare(
         input_size: (B, C, *spatial) of the input to both.
         threads: threads of torch while timing.
         repeats: measured forwards of each.
+
+    Raises:
+        ValueError: a network is not on the CPU or not float32.
     """
+    for network in (before, after):
+        like = next(network.parameters())
+        if like.device.type != "cpu" or like.dtype != torch.float32:
+            raise ValueError(
+                f"compare times float32 networks on the CPU, got {like.dtype} on {like.device}: move it first"
+            )
     x = torch.zeros(tuple(input_size))
     with torch.inference_mode(), eval_mode(before, after):
         seconds = interleaved_cpu_seconds(

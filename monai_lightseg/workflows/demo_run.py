@@ -221,7 +221,8 @@ class _Demo:
         )
 
     def _environment(self, *, training: bool) -> dict[str, str]:
-        return os.environ | {
+        # Waiting threads that spin take the core from whatever else runs on a small machine.
+        return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ} | {
             "nnUNet_raw": str(self.folder.raw.resolve()),
             "nnUNet_preprocessed": str(self.folder.preprocessed.resolve()),
             "nnUNet_results": str(self.folder.results.resolve()),
@@ -229,7 +230,4 @@ class _Demo:
             # Augmentation in the training process spares starting workers; planning refuses 0.
             "nnUNet_n_proc_DA": "0" if training else "1",
             "nnUNet_compile": "f",
-            "OMP_NUM_THREADS": str(os.cpu_count() or 1),
-            # Waiting threads that spin take the core from whatever else runs on a small machine.
-            "OMP_WAIT_POLICY": "PASSIVE",
         }

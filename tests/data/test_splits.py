@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,18 @@ def test_shares_and_seed():
 
 
 def test_split_stays_the_same_from_release_to_release():
-    assert random_split("abcdefghij") == Split(train=("b", "c", "d", "e", "i", "j"), val=("a", "h"), test=("f", "g"))
+    assert random_split("abcdefghij") == Split(train=("a", "c", "d", "f", "g", "h"), val=("e", "j"), test=("b", "i"))
+
+
+def test_random_split_takes_numbers():
+    ids = [str(number) for number in range(100)]
+    shuffled = [sorted(ids)[place] for place in np.random.default_rng(42).permutation(100)]
+    split = random_split(ids, val=7, test=13)
+    assert split.train == tuple(sorted(shuffled[:80]))
+    assert split.val == tuple(sorted(shuffled[80:87]))
+    assert split.test == tuple(sorted(shuffled[87:]))
+    with pytest.raises(LightsegError, match="leave none of 100 cases"):
+        random_split(ids, val=50, test=50)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from monai_lightseg.networks import NmODEDecoder
 from monai_lightseg.networks.blocks.few_channel_conv import few_channel_conv2d, few_channel_conv2d_pays
-from monai_lightseg.networks.decoders.nmode import ORDERINGS, SOLVERS
+from monai_lightseg.networks.decoders.nmode import ORDERINGS, SOLVERS, NmODERate
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -276,6 +276,29 @@ def test_bfloat16_weights_run(solver, ordering, training):
     assert output.isfinite().all()
 
 
+def test_norm_of_a_bfloat16_network_runs_in_float32():
+    rate = NmODERate(2, 3, "CR_B").eval()
+    with torch.no_grad():
+        for values in (rate.norm.weight, rate.norm.bias, rate.norm.running_mean, rate.norm.running_var):
+            values.uniform_(0.5, 1.5)
+    rate.bfloat16()
+    twin = copy.deepcopy(rate).float()
+    v = torch.randn(2, 3, 5, 7)
+    torch.testing.assert_close(rate(v), twin(v), rtol=0, atol=0)
+    for ours, expected in zip(rate.affine(4), twin.affine(4), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+
+
+def test_batch_statistics_of_a_norm_left_in_train_mode():
+    decoder, levels, size = build("three_levels")
+    decoder.eval()
+    for step in decoder.steps:
+        step.sigma.norm.train()
+    output = decoder(levels, size)
+    assert all(step.sigma.norm.num_batches_tracked == 1 for step in decoder.steps)
+    torch.testing.assert_close(output, decoder.train()(levels, size), **EXACT)
+
+
 def test_dropout_follows_every_step():
     decoder, levels, size = build("three_levels", dropout=1.0)
     output = decoder.train()(levels, size)
@@ -295,7 +318,7 @@ def test_default_state_channels(out_channels, state_channels):
         ({"solver": "euller"}, "did you mean 'euler'"),
         ({"ordering": "CRB"}, "CR_B"),
         ({"multistep_form": "paper"}, "midpoint"),
-        ({"kernel_size": 4}, "kernel_size must be odd, got 4"),
+        ({"kernel_size": 4}, "kernel_size must be odd and positive, got 4"),
         ({"encoder_channels": [], "encoder_strides": []}, "one entry per level, got 0 and 0"),
         ({"encoder_strides": [1]}, "one entry per level, got 2 and 1"),
         ({"encoder_strides": [2, 1]}, "shallow to deep"),
@@ -311,3 +334,16 @@ def test_wrong_arguments(arguments, message):
 def test_wrong_number_of_levels():
     with pytest.raises(ValueError, match="built for 2 levels, the pyramid has 1"):
         NmODEDecoder([4, 8], [1, 2], 1)([torch.zeros(1, 4, 4, 4)], (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"spatial_dims": 1}, "spatial_dims must be 2 or 3"),
+        ({"kernel_size": -1}, "kernel_size must be odd and positive"),
+        ({"state_channels": 0}, "must be positive"),
+    ],
+)
+def test_senseless_arguments(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        NmODEDecoder([4, 8], [1, 2], 1, **arguments)

@@ -44,8 +44,9 @@ def test_train_passes_arguments_as_they_are(calls: list[list[str]], capsys: pyte
     assert capsys.readouterr().err == ""
 
 
-def test_predict_passes_arguments_as_they_are(calls: list[list[str]]) -> None:
-    arguments = ["-i", "in", "-o", "out", "-d", "18", "-c", "2d", "-f", "0", "1", "-device=cpu"]
+def test_predict_passes_arguments_as_they_are(calls: list[list[str]], tmp_path: Path) -> None:
+    (tmp_path / "nnUNet_results" / NAME / "nnUNetTrainer__nnUNetPlans__2d").mkdir()
+    arguments = ["-i", str(tmp_path), "-o", "out", "-d", "18", "-c", "2d", "-f", "0", "1", "-device=cpu"]
     predict(arguments)
     assert calls == [["nnUNetv2_predict", *arguments]]
 
@@ -73,9 +74,9 @@ def test_device_without_cuda(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     train(["18", "2d", "0"])
-    predict(["-i", "in"])
+    predict(["-o", "out"])
     options = ["-device", *added] if added else []
-    assert calls == [["nnUNetv2_train", *options, "18", "2d", "0"], ["nnUNetv2_predict", *options, "-i", "in"]]
+    assert calls == [["nnUNetv2_train", *options, "18", "2d", "0"], ["nnUNetv2_predict", *options, "-o", "out"]]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == (2 if added else 0)
     assert all(f"-device {added[0]}" in line for line in lines)
@@ -115,7 +116,7 @@ def test_missing_variable(variable: str, calls: list[list[str]], monkeypatch: py
 def test_missing_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for command in (train, predict):
-        with pytest.raises(LightsegError, match=r"pip install 'monai-lightseg\[nnunet\]'"):
+        with pytest.raises(LightsegError, match=r"pip install 'nnunetv2>=2.8,<3'"):
             command(TRAIN)
 
 
@@ -135,3 +136,24 @@ def test_train_suggests_a_trainer(calls: list[list[str]], capsys: pytest.Capture
         train(["18", "2d", "0", "-tr", "nnUNetTrainerNmODEDecoder_5epoch"])
     assert capsys.readouterr().out == ""
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-i", "/not/there", "-d", "18", "-c", "2d"], "/not/there is no folder"),
+        (["-d", "18", "-c", "2d", "-tr", "nnUNetTrainerNmODEDecoder"], "nnUNetTrainerNmODEDecoder__nnUNetPlans__2d"),
+        (["-d", "19", "-c", "2d"], "'19'"),
+    ],
+)
+def test_predict_refuses_what_is_not_there(arguments: list[str], said: str, calls: list[list[str]]) -> None:
+    with pytest.raises(LightsegError, match=said):
+        predict(arguments)
+    assert calls == []
+
+
+def test_help_of_nnunet_needs_nothing(calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("nnUNet_results")
+    train(["-h"])
+    predict(["-h"])
+    assert [arguments[-1] for arguments in calls] == ["-h", "-h"]

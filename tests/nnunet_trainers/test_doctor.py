@@ -98,7 +98,7 @@ def test_nnunet_version(version: str | None, ok: bool, monkeypatch: pytest.Monke
     monkeypatch.setattr(doctor, "_check_trainers", lambda: [Check("trainers", True, "")])
     checks = by_name(examine("18"))
     assert checks["nnunetv2"].ok == ok
-    assert ok or "pip install 'monai-lightseg[nnunet]'" in checks["nnunetv2"].remedy
+    assert ok or "pip install 'nnunetv2>=2.8,<3'" in checks["nnunetv2"].remedy
     assert ("trainers" in checks) == ok
 
 

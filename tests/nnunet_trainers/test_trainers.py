@@ -30,8 +30,8 @@ from nnunet_trainers.trainers import trainer_classes
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = trainer_classes()
 # Variants differ from these in numbers only, so networks are built for these alone.
-OWN_BUILDERS = [trainer for trainer in TRAINERS.values() if "build_network_architecture" in vars(trainer)]
-BUILDERS = [nnUNetTrainerLightseg, *OWN_BUILDERS]
+BUILDERS = [trainer for trainer in TRAINERS.values() if "build_network_architecture" in vars(trainer)]
+OWN_BUILDERS = [trainer for trainer in BUILDERS if trainer is not nnUNetTrainerLightseg]
 builders = pytest.mark.parametrize("trainer", BUILDERS, ids=lambda trainer: trainer.__name__)
 own_builders = pytest.mark.parametrize("trainer", OWN_BUILDERS, ids=lambda trainer: trainer.__name__)
 every_trainer = pytest.mark.parametrize("name", TRAINERS)
@@ -291,7 +291,7 @@ def test_every_parameter_gets_a_gradient(trainer: type) -> None:
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
 
-@own_builders
+@builders
 def test_cascades_are_refused(trainer: type) -> None:
     with pytest.raises(NotImplementedError, match="no cascades: train the 2d"):
         build(trainer, "3d_cascade_fullres")

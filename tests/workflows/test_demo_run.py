@@ -108,7 +108,7 @@ def test_without_nnunet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
-    assert result.stderr == "error: nnunetv2 is not installed: pip install 'monai-lightseg[nnunet]'\n"
+    assert result.stderr == "error: nnunetv2 is not installed: pip install 'nnunetv2>=2.8,<3'\n"
     assert not (tmp_path / "out").exists()
 
 

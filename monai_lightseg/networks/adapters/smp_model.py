@@ -34,6 +34,8 @@ def adapt_smp_model(network: nn.Module) -> HostEncoder | None:
         return None
     encoder: Any = network.encoder
     head: Any = network.segmentation_head
+    if not hasattr(head, "__getitem__"):
+        raise ValueError(f"{type(network).__name__} has no pyramid of features to decode; take Unet, FPN or the like")
     levels = SMPEncoder(encoder)
     return HostEncoder(
         module=levels,

@@ -32,8 +32,13 @@ def _upsample(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def _normalise(norm: Any, v: torch.Tensor) -> torch.Tensor:
-    """`norm` of `v` in the dtype of `v`; the norm itself runs in that of its weights (a network cast to half)."""
-    return v if isinstance(norm, nn.Identity) else norm(v.to(norm.weight.dtype)).to(v.dtype)
+    """`norm` of `v` in the dtype of `v`, also where the network and so the norm's weights were cast to half."""
+    if isinstance(norm, nn.Identity) or norm.weight.dtype == v.dtype:
+        return norm(v)
+    if norm.training:
+        return norm(v.to(norm.weight.dtype)).to(v.dtype)
+    mean, variance = norm.running_mean.to(v.dtype), norm.running_var.to(v.dtype)
+    return functional.batch_norm(v, mean, variance, norm.weight.to(v.dtype), norm.bias.to(v.dtype), eps=norm.eps)
 
 
 class NmODEInput(nn.Module):
@@ -83,8 +88,11 @@ class NmODERate(nn.Module):
     def affine(self, ndim: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift of the batch norm in eval, shaped (state_channels, 1, ...) to broadcast over `ndim` axes."""
         shape = (-1,) + (1,) * (ndim - 2)
-        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-        return scale.reshape(shape), (self.norm.bias - self.norm.running_mean * scale).reshape(shape)
+        dtype = torch.promote_types(self.norm.weight.dtype, torch.float32)
+        statistics = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
+        mean, variance, weight, bias = (values.to(dtype) for values in statistics)
+        scale = weight / torch.sqrt(variance + self.norm.eps)
+        return scale.reshape(shape), (bias - mean * scale).reshape(shape)
 
 
 class NmODEStep(nn.Module):
@@ -129,7 +137,7 @@ class NmODEStep(nn.Module):
 
     def collapses(self) -> bool:
         """Whether sigma is one affine map per channel now."""
-        return self.sigma.is_affine and not self.training
+        return self.sigma.is_affine and not self.sigma.norm.training and self.sigma.norm.track_running_stats
 
 
 class EulerStep(NmODEStep):
@@ -225,7 +233,8 @@ class NmODEDecoder(nn.Module):
             code has switches for both, but makes the parameters anew in every forward, so they never train.)
 
     Raises:
-        ValueError: an unknown name, an even kernel, an empty pyramid or one not ordered shallow to deep.
+        ValueError: an unknown name, an even kernel, channels below 1, other dimensions than 2 and 3, an empty pyramid
+            or one not ordered shallow to deep.
     """
 
     def __init__(
@@ -250,9 +259,13 @@ class NmODEDecoder(nn.Module):
         look_up_option(ordering, ORDERINGS)
         look_up_option(multistep_form, ("released", "midpoint"))
         _check_pyramid(encoder_channels, [per_axis(stride, spatial_dims) for stride in encoder_strides])
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         state_channels = max(3, out_channels) if state_channels is None else state_channels
+        if spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims}")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
+        if state_channels < 1 or out_channels < 1:
+            raise ValueError(f"state_channels and out_channels must be positive: {state_channels}, {out_channels}")
         self.levels = len(encoder_channels)
         deep_to_shallow = list(reversed(encoder_channels))
         shared: dict[str, Any] = {

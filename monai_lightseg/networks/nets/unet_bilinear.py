@@ -55,7 +55,7 @@ class UNetBilinearDecoder(nn.Module):
 @register_network(
     NetworkCard(
         name="unet_bilinear",
-        title="U-Net: Convolutional Networks for Biomedical Image Segmentation (baseline of the nmODE decoder paper)",
+        title="U-Net: Convolutional Networks for Biomedical Image Segmentation",
         year=2015,
         paper="arXiv:1505.04597",
         origin="nayutayuki/Lightweight-nmODE-Decoders-For-U-like-networks@0fb705741b30",
@@ -66,7 +66,7 @@ class UNetBilinearDecoder(nn.Module):
         macs=30_920_409_088,
         flops=61_840_818_176,
         size_multiple=16,
-        description="U-Net, widths 64 to 512, bilinear upsampling; the host of the nmODE decoders.",
+        description="U-Net, widths 64 to 512, bilinear upsampling: the baseline and host of the nmODE decoder paper.",
         quirks=("The origin ends in a sigmoid; ours gives logits.",),
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
