@@ -5,9 +5,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from monai.networks.layers.factories import Conv, Pool
+from monai.networks.layers.factories import Conv
 from monai.networks.layers.utils import get_act_layer, get_norm_layer
 from torch import nn
+
+from monai_lightseg.networks.blocks.max_pool import LightsegMaxPool
 
 __all__ = ["LightsegDoubleConv", "LightsegDoubleConvEncoder"]
 
@@ -65,7 +67,7 @@ class LightsegDoubleConvEncoder(nn.Module):
         self.levels = nn.ModuleList(
             LightsegDoubleConv(spatial_dims, before, after, act, norm, dropout) for before, after in pairwise(widths)
         )
-        self.pool = Pool[Pool.MAX, spatial_dims](2)
+        self.pool = LightsegMaxPool(spatial_dims)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, in_channels, *spatial) -> one map per level, shallow to deep."""
