@@ -108,7 +108,13 @@ def test_the_record_that_fails_ends_the_child(tmp_path: Path) -> None:
 def test_signals_end_the_child(tmp_path: Path, number: signal.Signals) -> None:
     heart = tmp_path / "heart"
     command = [sys.executable, "-c", DEMO, str(tmp_path / "log"), sys.executable, "-c", BEATING, str(heart)]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        # Where the tests run under nohup or in the background of a script, the signal is ignored from the start.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     wait_for(heart.exists)
     process.send_signal(number)
     code = process.wait(30)
