@@ -1,8 +1,7 @@
 """Train, predict and score the decoders on one encoder inside nnU-Net: parameters, MACs, time per epoch, Dice.
 
     export nnUNet_raw=... nnUNet_preprocessed=... nnUNet_results=...
-    lightseg data convert ISIC2018_FOLDER --to nnunet --id 18 --name ISIC2018 \
-        --train-ids TRAIN.txt --val-ids VAL.txt --test-ids TEST.txt
+    lightseg data convert ISIC2018_FOLDER --to nnunet --id 18 --name ISIC2018 --val 259 --test 520
     nnUNetv2_plan_and_preprocess -d 18 -c 2d && lightseg nnunet plan 18
     python benchmarks/decoders_in_nnunet.py --dataset Dataset018_ISIC2018 --protocol isic2018-random42
 
