@@ -1,4 +1,4 @@
-"""Train, predict and score the decoders on one encoder inside nnU-Net: parameters, MACs, time per epoch, Dice.
+"""Train, predict and score the decoders on one encoder inside nnU-Net: parameters, MACs, time, Dice.
 
     export nnUNet_raw=... nnUNet_preprocessed=... nnUNet_results=...
     lightseg data convert ISIC2018_FOLDER --to nnunet --id 18 --name ISIC2018 --val 259 --test 520
@@ -6,7 +6,8 @@
     python benchmarks/decoders_in_nnunet.py --dataset Dataset018_ISIC2018 --protocol isic2018-random42
 
 Resumable: a finished training or prediction is not repeated, a training that was cut off goes on from its last
-checkpoint. Epoch times are wall clock on whatever else the machine did; compare them only within one undisturbed run.
+checkpoint. Epoch times are wall clock beside whatever else the machine did; the step column is the CPU time of one
+training step (forward, loss, backward), side by side in this process, over that of the last trainer.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +24,7 @@ from decoders import processor_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from monai_lightseg.atomic import write_text
-from monai_lightseg.profiling import count_macs, count_parameters
+from monai_lightseg.profiling import count_macs, count_parameters, interleaved_cpu_seconds
 from monai_lightseg.workflows.evaluation import evaluate_folders
 from nnunet_trainers.base import HISTORY_FILE
 from nnunet_trainers.trainers import trainer_classes
@@ -46,11 +48,15 @@ def main() -> None:
     arguments = parser.parse_args()
 
     rows = {name: row(arguments.dataset, arguments.plans, name) for name in arguments.trainers}
-    print(f"{'trainer':44}{'parameters':>12}{'MACs, G':>9}{'s/epoch':>9}{'Dice/image':>12}{'Dice pooled':>13}")
+    steps = training_step_seconds(arguments.dataset, arguments.plans, arguments.trainers)
+    print(
+        f"{'trainer':44}{'parameters':>12}{'MACs, G':>9}{'step':>7}{'s/epoch':>9}{'Dice/image':>12}{'Dice pooled':>13}"
+    )
     for name, facts in rows.items():
+        facts["step_ratio"] = steps[name] / steps[arguments.trainers[-1]]
         print(
-            f"{name:44}{facts['parameters']:12,}{facts['macs'] / 1e9:9.3f}{facts['median_epoch_seconds']:9.0f}"
-            f"{facts['per_image_mean']['dice']:12.4f}{facts['pooled']['dice']:13.4f}"
+            f"{name:44}{facts['parameters']:12,}{facts['macs'] / 1e9:9.3f}{facts['step_ratio']:7.2f}"
+            f"{facts['median_epoch_seconds']:9.0f}{facts['per_image_mean']['dice']:12.4f}{facts['pooled']['dice']:13.4f}"
         )
     machine = {"processor": processor_name(), "cores": os.cpu_count(), "torch": torch.__version__}
     record = {"dataset": arguments.dataset, "protocol": arguments.protocol, "machine": machine, "trainers": rows}
@@ -83,6 +89,23 @@ def row(dataset: str, plans: str, trainer: str) -> dict[str, object]:
         "per_image_mean": scores.per_image_mean,
         "pooled": scores.pooled,
     }
+
+
+def training_step_seconds(dataset: str, plans: str, trainers: Sequence[str]) -> dict[str, float]:
+    """Median CPU seconds of one training step of each trainer's network on random images, one thread."""
+    calls = {}
+    for trainer in trainers:
+        plans_file = Path(os.environ["nnUNet_preprocessed"]) / dataset / f"{plans}.json"
+        network, patch, batch = planned_network(plans_file, trainer)
+        images, truth = torch.rand(batch, 3, *patch), torch.randint(0, 2, (batch, *patch))
+
+        def step(
+            network: torch.nn.Module = network, images: torch.Tensor = images, truth: torch.Tensor = truth
+        ) -> None:
+            torch.nn.functional.cross_entropy(network(images), truth).backward()
+
+        calls[trainer] = step
+    return interleaved_cpu_seconds(calls, repeats=5, warm_up=1)
 
 
 def planned_network(plans_file: Path, trainer: str) -> tuple[torch.nn.Module, list[int], int]:
