@@ -104,7 +104,7 @@ def _report(folder: DemoFolder, data: Path | None, split: Split, trainer: str) -
         split=split,
         trainer=trainer,
         plans_file=folder.preprocessed / DATASET / f"{PLANS}.json",
-        history=json.loads((_fold(folder, trainer) / "lightseg_history.json").read_text(encoding="utf-8")),
+        history=_history(_fold(folder, trainer)),
         scores=evaluate_folders(folder.predictions, labels),
         seconds=folder.seconds(),
         images=folder.raw / DATASET / "imagesTs",
@@ -116,6 +116,14 @@ def _report(folder: DemoFolder, data: Path | None, split: Split, trainer: str) -
 
 def _fold(folder: DemoFolder, trainer: str) -> Path:
     return folder.results / DATASET / f"{trainer}__{PLANS}__2d" / "fold_0"
+
+
+def _history(fold: Path) -> dict[str, list[float]]:
+    """What the trainer wrote down after each epoch; empty before the first."""
+    from nnunet_trainers.base import HISTORY_FILE
+
+    path = fold / HISTORY_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 class _Demo:
@@ -201,8 +209,7 @@ class _Demo:
         )
 
     def _epochs_done(self) -> int:
-        history = self.fold / "lightseg_history.json"
-        return len(json.loads(history.read_text(encoding="utf-8"))["train_losses"]) if history.is_file() else 0
+        return len(_history(self.fold).get("train_losses", []))
 
     def _child(
         self, title: str, program: list[str], arguments: list[str], *, total: int, unit: str, done: Callable[[], int]
