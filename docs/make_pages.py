@@ -1,4 +1,7 @@
-"""Write what is made from the cards: the README's table of networks and one page per network in docs/networks.
+"""Write the pages that are made from code.
+
+From the cards: the README's table of networks and one page per network in docs/networks. From the parameter counts of
+state-space blocks: docs/state_space_parameters.md.
 
 python docs/make_pages.py            # writes
 python docs/make_pages.py --check    # exits 1 if something is out of date
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from monai_lightseg.atomic import write_text
 from monai_lightseg.networks import NetworkCard, list_networks, network_card
+from monai_lightseg.profiling import mamba_parameters, pvm_parameters, vss_parameters
 
 ROOT = Path(__file__).parent.parent
 START = "<!-- networks: made by `python docs/make_pages.py` from the cards; a test keeps it so -->\n"
@@ -23,6 +27,7 @@ def pages() -> dict[Path, str]:
     after = rest.split(END)[1]
     made = {readme: f"{before}{START}\n{network_table(cards)}\n{END}{after}"}
     made |= {ROOT / "docs" / "networks" / f"{card.name}.md": network_page(card) for card in cards}
+    made[ROOT / "docs" / "state_space_parameters.md"] = state_space_page()
     return made
 
 
@@ -69,6 +74,83 @@ def network_page(card: NetworkCard) -> str:
         [f"{figure.data_set}, {figure.protocol}: {figure.metric} {figure.value}" for figure in card.reported],
     )
     return "\n".join(text) + "\n"
+
+
+def state_space_page() -> str:
+    """The page of parameters of state-space blocks."""
+    rows, reductions, dense_shares = [], {}, {}
+    for name, count in (("Mamba", mamba_parameters), ("SS2D", vss_parameters)):
+        for counting in ("as_built", "as_in_paper"):
+            before, after = (count(channels, counting=counting) for channels in (1024, 256))
+            ratio = after / before
+            reductions[name, counting] = reduction = f"{100 * (1 - ratio):.2f} %"
+            rows.append(f"| {name} | `{counting}` | {before:,} | {after:,} | {ratio:.4f} | {reduction} |")
+        dense_shares[name] = f"{100 * (1 - count(1024) / count(1024, counting='as_in_paper')):.1f} %"
+    blocks = "\n".join(rows)
+    return f"""# Parameters of state-space blocks
+
+The parameter analysis of the UltraLight VM-UNet paper (arXiv:2403.20035), recomputed with `mamba_parameters`,
+`vss_parameters` and `pvm_parameters` of `monai_lightseg.profiling`. `python docs/make_pages.py` writes this page; every
+count, ratio and percentage comes from these functions.
+
+## What is counted
+
+All values in all parameters of one block. C is the width of the block, E = 2 C its inner width, N = 16 its state,
+R = C / 16, rounded up, the rank of its step sizes, K the kernel size of its convolution (4 in Mamba, 3 in SS2D). Mamba
+is a Mamba-1 block. SS2D is the 2D selective scan of a VSS block, with 4 directions; the norm in front of it is not
+counted.
+
+| part | Mamba | SS2D |
+|---|---|---|
+| in_proj | 2 C E | 2 C E |
+| convolution with bias, `as_built`: depthwise | E K + E | E K² + E |
+| convolution with bias, `as_in_paper`: dense | E² K + E | E² K² + E |
+| x_proj | E (R + 2 N) | 4 E (R + 2 N) |
+| dt_proj with bias | E R + E | 4 (E R + E) |
+| A_log | E N | 4 E N |
+| D | E | 4 E |
+| output norm | none | 2 E |
+| out_proj | E C | E C |
+
+## From C = 1024 to C = 256
+
+A PVM layer splits its channels into 4 parts and sends every part through the same block. The weights are shared, so
+going from one block of width 1024 to 4 shared blocks of width 256 leaves the parameters of one block of width 256.
+
+| block | count | C = 1024 | C = 256 | ratio | reduction |
+|---|---|---:|---:|---:|---:|
+{blocks}
+
+The `as_in_paper` rows equal the paper's figures. They are larger than the blocks as built because the convolution is
+counted as a dense one, with a kernel for every pair of inner channels. In the blocks as built it is depthwise, with one
+kernel per inner channel. At C = 1024 the difference is {dense_shares["Mamba"]} of the paper's count for Mamba and
+{dense_shares["SS2D"]} for SS2D.
+
+The paper argues for a reduction of about 94 %. As built it is {reductions["Mamba", "as_built"]} for Mamba and
+{reductions["SS2D", "as_built"]} for SS2D, so the argument holds in both counts. In both, the largest terms
+grow with the square of C, and a quarter of the width leaves 1/16 of such a term; of the terms that grow with C alone it
+leaves 1/4.
+
+## PVM layers of UltraLight VM-UNet
+
+A PVM layer from I to O channels with B branches holds a layer norm (2 I), a linear layer with bias (I O + O), one skip
+scale (1) and one shared Mamba block of width d = I / B as built, 6 d² + 4 d r + 110 d with r = d / 16, rounded up.
+
+{_pvm_table()}
+"""
+
+
+def _pvm_table() -> str:
+    branches = (4, 2, 1)
+    layers = ((24, 32), (32, 48), (48, 64), (64, 48), (48, 32), (32, 24))
+    counts = {
+        f"{inputs} -> {outputs}": [pvm_parameters(inputs, outputs, branches=number) for number in branches]
+        for inputs, outputs in layers
+    }
+    counts["all six"] = [sum(column) for column in zip(*counts.values(), strict=True)]
+    lines = ["| layer | B = 4 | B = 2 | B = 1 |", "|---|---:|---:|---:|"]
+    lines += [f"| {layer} | {' | '.join(f'{count:,}' for count in row)} |" for layer, row in counts.items()]
+    return "\n".join(lines)
 
 
 def _section(title: str, entries: list[str] | tuple[str, ...]) -> list[str]:

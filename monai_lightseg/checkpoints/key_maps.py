@@ -41,9 +41,29 @@ def _unet_decoder() -> KeyMap:
     return maps
 
 
+def _ultralight_vm_unet() -> KeyMap:
+    maps: KeyMap = ()
+    for part, norm in (("encoder", "ebn"), ("decoder", "dbn")):
+        for i in range(6):
+            # A level is a convolution or a PVM layer, in a Sequential of one or bare.
+            maps += (
+                (rf"{part}{i + 1}\.(?:0\.)?(.+)", rf"{part}.levels.{i}.\1"),
+                (rf"{norm}{i + 1}\.(.+)", rf"{part}.norms.{i}.\1"),
+            )
+    for i in range(5):
+        maps += ((rf"scab\.catt\.att{i + 1}\.(.+)", rf"decoder.bridge.channel.attentions.{i}.\1"),)
+    return (
+        *maps,
+        (r"scab\.catt\.get_all_att\.weight", r"decoder.bridge.channel.mix.weight"),
+        (r"scab\.satt\.shared_conv2d\.0\.(.+)", r"decoder.bridge.spatial.conv.\1"),
+        (r"final\.(.+)", r"decoder.head.\1"),
+    )
+
+
 _HEAD: KeyMap = ((r"outc\.conv\.(weight|bias)", r"decoder.head.\1"),)
 
 KEY_MAPS: dict[str, KeyMap] = {
+    "ultralight_vm_unet": _ultralight_vm_unet(),
     "unet_bilinear": _unet_encoder() + _unet_decoder() + _HEAD,
     "nmode_unet": _unet_encoder() + _nmode_steps() + _HEAD,
 }

@@ -1,7 +1,7 @@
 """Networks, decoders, their registry, and surgery on them."""
 
 from monai_lightseg.networks.decoders.nmode import NmODEDecoder
-from monai_lightseg.networks.nets import NmODEUNet, UNetBilinear
+from monai_lightseg.networks.nets import NmODEUNet, UltraLightVMUNet, UNetBilinear
 from monai_lightseg.networks.registry import (
     NetworkCard,
     ReportedFigure,
@@ -21,6 +21,7 @@ __all__ = [
     "ReportedFigure",
     "UNetBilinear",
     "UNetLike",
+    "UltraLightVMUNet",
     "create_network",
     "list_networks",
     "network_card",

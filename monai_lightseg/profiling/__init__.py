@@ -3,6 +3,7 @@
 from monai_lightseg.profiling.comparison import Comparison, NetworkCost, compare
 from monai_lightseg.profiling.counting import count_flops, count_macs, count_macs_thop, count_parameters
 from monai_lightseg.profiling.latency import interleaved_cpu_seconds
+from monai_lightseg.profiling.state_space_parameters import mamba_parameters, pvm_parameters, vss_parameters
 
 __all__ = [
     "Comparison",
@@ -13,4 +14,7 @@ __all__ = [
     "count_macs_thop",
     "count_parameters",
     "interleaved_cpu_seconds",
+    "mamba_parameters",
+    "pvm_parameters",
+    "vss_parameters",
 ]

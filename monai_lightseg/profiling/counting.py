@@ -11,7 +11,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
 
+from monai_lightseg.ops import ScanBackend, scan_backend
+
 __all__ = ["count_flops", "count_macs", "count_macs_thop", "count_parameters"]
+
+SCAN_OPERATIONS_PER_STATE = 9
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -20,21 +24,48 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_flops(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
-    """Floating point operations of convolutions and matrix products as built, 2 per multiply-accumulate.
+    """Floating point operations as built: 2 per multiply-accumulate of `count_macs`, plus those of selective scans.
+
+    A scan counts 9 per state and position (two of them the exponential and its argument, the rest the recurrence and
+    the product with C), which is how VMamba's counter has it, and one per input value for each of D and z.
 
     Args:
         network: counted in eval mode, left as it was.
         input_size: (B, C, *spatial).
     """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), eval_mode(network), counter:
-        network(_zeros(network, input_size))
-    return int(counter.get_total_flops())
+    of_products, of_scans = _count_operations(network, input_size)
+    return of_products + of_scans
 
 
 def count_macs(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
     """Multiply-accumulates of convolutions and matrix products as built; arguments as `count_flops`."""
-    return count_flops(network, input_size) // 2
+    return _count_operations(network, input_size)[0] // 2
+
+
+def _count_operations(network: nn.Module, input_size: Sequence[int]) -> tuple[int, int]:
+    """Operations of convolutions and matrix products, and of selective scans."""
+    of_scans = 0
+
+    def count_scan(
+        u: torch.Tensor,
+        delta: torch.Tensor,
+        A: torch.Tensor,  # noqa: N803 (the scan's names)
+        B: torch.Tensor,  # noqa: N803
+        C: torch.Tensor,  # noqa: N803
+        D: torch.Tensor | None,  # noqa: N803
+        z: torch.Tensor | None,
+        *_: object,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal of_scans
+        extras = (D is not None) + (z is not None)
+        of_scans += u.numel() * (SCAN_OPERATIONS_PER_STATE * A.shape[1] + extras)
+        return torch.zeros_like(u), u.new_zeros(*u.shape[:2], A.shape[1])
+
+    counter = FlopCounterMode(display=False)
+    counting_backend = ScanBackend("counting", count_scan, lambda u: None)
+    with torch.no_grad(), eval_mode(network), counter, scan_backend(counting_backend):
+        network(_zeros(network, input_size))
+    return int(counter.get_total_flops()), of_scans
 
 
 def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
@@ -42,8 +73,8 @@ def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 
 
     Per call of a module: convolutions and linear layers their multiply-accumulates (a transposed convolution output
     elements x input channels x kernel), batch, instance and layer norms 4 per element (2 without affine
-    parameters), PReLU 1 and bilinear `nn.Upsample` 11 per output element, nearest 1. Functional operations,
-    group norms, raw parameters and scans count nothing.
+    parameters), PReLU 1 and bilinear `nn.Upsample` 11 per output element, nearest 1, adaptive average pooling 1 per
+    input element and output element. Functional operations, group norms, raw parameters and scans count nothing.
 
     Args:
         network: a copy of it runs in train mode on two images, where every norm is really called; the result is for
@@ -76,6 +107,8 @@ def _thop_cost(module: nn.Module, x: torch.Tensor, output: torch.Tensor) -> int:
         return x.numel()
     if isinstance(module, nn.Upsample):
         return output.numel() * (1 if module.mode == "nearest" else 11)
+    if isinstance(module, nn.modules.pooling._AdaptiveAvgPoolNd):
+        return output.numel() * (math.prod(x.shape[2:]) // math.prod(output.shape[2:]) + 1)
     return 0
 
 

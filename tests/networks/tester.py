@@ -7,6 +7,7 @@ from monai_lightseg.networks import create_network
 # Arguments that make a network of a few thousand parameters; its structure stays.
 TINY = {
     "nmode_unet": {"features": (4, 8, 8)},
+    "ultralight_vm_unet": {"features": (4, 8, 4, 8, 12, 8), "branches": 2},
     "unet_bilinear": {"features": (4, 8, 8)},
 }
 

@@ -26,6 +26,7 @@ from nnunet_trainers.activation import VARIABLE, shim_directory
 from nnunet_trainers.base import HISTORY_FILE, nnUNetTrainerLightseg
 from nnunet_trainers.nmode_decoder import nnUNetTrainerNmODEDecoderSmoke
 from nnunet_trainers.trainers import trainer_classes
+from nnunet_trainers.ultralight_vm_unet import nnUNetTrainerUltraLightVMUNet
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = trainer_classes()
@@ -108,6 +109,13 @@ DATASET = {
     "file_ending": ".png",
 }
 CONFIGURATIONS = ["2d", "2d residual", "3d_fullres", "3d residual"]
+ONLY_2D = [nnUNetTrainerUltraLightVMUNet]
+BUILDS = [
+    (trainer, name) for trainer in BUILDERS for name in CONFIGURATIONS if name[0] == "2" or trainer not in ONLY_2D
+]
+every_build = pytest.mark.parametrize(
+    ("trainer", "name"), BUILDS, ids=[f"{name}-{trainer.__name__}" for trainer, name in BUILDS]
+)
 
 
 def build(trainer: type, name: str = "2d", *, outputs: int = 2, deep_supervision: bool = False) -> torch.nn.Module:
@@ -246,8 +254,7 @@ def test_the_shim_survives_a_missing_dependency() -> None:
     assert "monai-lightseg: no trainers: " in done.stderr
 
 
-@builders
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@every_build
 def test_networks(trainer: type, name: str) -> None:
     network = build(trainer, name, outputs=5).eval()
     patch = PLANS["configurations"][name]["patch_size"]
@@ -268,8 +275,7 @@ def test_networks(trainer: type, name: str) -> None:
         assert torch.equal(network(image), before)
 
 
-@builders
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@every_build
 def test_parameters_do_not_depend_on_deep_supervision(trainer: type, name: str) -> None:
     shapes = [
         {key: value.shape for key, value in build(trainer, name, deep_supervision=flag).state_dict().items()}

@@ -1,0 +1,122 @@
+"""The selective scan of Mamba as one function: checks, dtype rules, choice of a back end.
+
+Paper: A. Gu, T. Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, arXiv 2312.00752.
+Origin: state-spaces/mamba (Apache-2.0), whose `selective_scan_fn` it can stand in for; written anew.
+"""
+
+import torch
+from monai.data.meta_tensor import MetaTensor
+
+from monai_lightseg.ops.dispatch import chosen_backend
+
+__all__ = ["selective_scan"]
+
+
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Selective scan: per channel and state, s_t = exp(delta_t A) s_{t-1} + delta_t B_t u_t and y_t = sum_N C_t s_t.
+
+    Then D u is added, and the result multiplied by silu(z). float16 and bfloat16 are computed in float32, inside
+    autocast too; float64 stays. MetaTensors are taken as plain tensors.
+
+    Args:
+        u: input (B, D, L).
+        delta: step sizes (B, D, L).
+        A: (D, N), real.
+        B: (B, N, L); or (B, G, N, L), where D / G neighbouring channels share a group; or (D, N), the same at all
+            positions.
+        C: as `B`.
+        D: (D,), factor of the direct path from `u`; None for no such path.
+        z: (B, D, L), gate; None for none.
+        delta_bias: (D,), added to `delta`.
+        delta_softplus: whether delta is softplus(delta + delta_bias).
+        return_last_state: whether to return the last state as well.
+
+    Returns:
+        y (B, D, L) in the dtype of `u`; with `return_last_state` also the last state (B, D, N), at least float32.
+
+    Raises:
+        ValueError: complex A, a shape that does not fit, a length of 0, or a forced back end that cannot run this input.
+    """
+    u, delta, A, B, C = (_plain(tensor) for tensor in (u, delta, A, B, C))
+    D, z, delta_bias = (None if tensor is None else _plain(tensor) for tensor in (D, z, delta_bias))
+    _check(u, delta, A, B, C, D, z, delta_bias)
+    B, C = _grouped(u, B, C)
+    y, last_state = chosen_backend(u).run(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    y = y.to(u.dtype)
+    return (y, last_state) if return_last_state else y
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _check(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+    z: torch.Tensor | None,
+    delta_bias: torch.Tensor | None,
+) -> None:
+    if A.is_complex() or B.is_complex() or C.is_complex():
+        raise ValueError("A, B and C must be real: complex state spaces are not supported; pass their real forms")
+    if u.ndim != 3 or u.shape[-1] == 0:
+        raise ValueError(f"u must have the shape (B, D, L) with L of 1 or more, got {tuple(u.shape)}")
+    batch, channels, length = u.shape
+    if A.ndim != 2 or A.shape[0] != channels:
+        raise ValueError(f"A must have the shape (D, N) with D = {channels} as in u, got {tuple(A.shape)}")
+    for name, tensor in (("delta", delta), ("z", z)):
+        if tensor is not None and tensor.shape != u.shape:
+            raise ValueError(f"{name} must have the shape of u, {tuple(u.shape)}, got {tuple(tensor.shape)}")
+    for name, tensor in (("D", D), ("delta_bias", delta_bias)):
+        if tensor is not None and tensor.shape != (channels,):
+            raise ValueError(f"{name} must have the shape (D,) = ({channels},), got {tuple(tensor.shape)}")
+    states = A.shape[1]
+    for name, tensor in (("B", B), ("C", C)):
+        if not _fits(tensor, batch, channels, states, length):
+            raise ValueError(
+                f"{name} must have the shape (B, N, L) = {(batch, states, length)}, (B, G, N, L) with D = {channels} a "
+                f"multiple of G, or (D, N) = {(channels, states)}, got {tuple(tensor.shape)}"
+            )
+
+
+def _fits(tensor: torch.Tensor, batch: int, channels: int, states: int, length: int) -> bool:
+    if tensor.ndim == 2:
+        return tensor.shape == (channels, states)
+    if tensor.ndim == 4:
+        groups = tensor.shape[1]
+        return tensor.shape == (batch, groups, states, length) and groups > 0 and channels % groups == 0
+    return tensor.shape == (batch, states, length)
+
+
+def _grouped(u: torch.Tensor, B: torch.Tensor, C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """B and C as (B, G, N, L) with one G."""
+    batch, channels, length = u.shape
+    B, C = (
+        tensor.unsqueeze(1) if tensor.ndim == 3
+        # One group per channel; the same at every position of every sequence.
+        else tensor[None, :, :, None].expand(batch, channels, -1, length) if tensor.ndim == 2
+        else tensor
+        for tensor in (B, C)
+    )
+    groups = max(B.shape[1], C.shape[1])
+    if groups % B.shape[1] or groups % C.shape[1]:
+        groups = B.shape[1] * C.shape[1]
+    B, C = (
+        tensor if tensor.shape[1] == groups else tensor.repeat_interleave(groups // tensor.shape[1], dim=1)
+        for tensor in (B, C)
+    )
+    return B, C

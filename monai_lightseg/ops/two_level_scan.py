@@ -1,0 +1,261 @@
+"""The `torch` back end: an exact selective scan in ordinary tensor operations, on any device, exportable.
+
+The L positions are cut into chunks of K, K about sqrt(L). One loop over K positions runs all chunks at once from a zero
+state, which leaves the state every chunk adds and the factor it multiplies by; doubling over the chunks turns these
+into the state at the start of each; a second loop over K positions runs all chunks from there. Every state is the exact
+recurrence, in about 2 K + log2(L / K) steps instead of L. Axes are (K, B, G, D, N, chunks): chunks come last so
+that each operation runs over contiguous memory.
+
+The backward recomputes the states tile by tile and keeps none of them, so memory grows with the inputs and not with the
+number of states. Nothing here is a matrix product: autocast lowers no part of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+__all__ = ["two_level_scan"]
+
+# A tile holds up to this many states: a few MB, which stay in the cache and below what malloc returns to the system.
+TILE_STATES = 2**20
+# Positions per chunk, and doublings, of a graph whose length is left open: enough for a million positions.
+OPEN_CHUNK = 16
+OPEN_DOUBLINGS = 16
+
+
+def two_level_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scan of `selective_scan`, on inputs that it has checked.
+
+    Args:
+        u: (B, D, L).
+        delta: (B, D, L).
+        A: (D, N).
+        B: (B, G, N, L), D a multiple of G.
+        C: (B, G, N, L).
+        D: (D,).
+        z: (B, D, L).
+        delta_bias: (D,).
+        delta_softplus: whether softplus follows the bias.
+
+    Returns:
+        Output (B, D, L) and last state (B, D, N), float64 if `u` is, float32 otherwise.
+    """
+    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    u, delta, A, B, C = (tensor.to(dtype) for tensor in (u, delta, A, B, C))
+    if delta_bias is not None:
+        delta = delta + delta_bias.to(dtype).unsqueeze(-1)
+    if delta_softplus:
+        delta = functional.softplus(delta)
+    groups = (B.shape[1], -1)
+    y, last = _TwoLevelScan.apply(u.unflatten(1, groups), delta.unflatten(1, groups), A.unflatten(0, groups), B, C)
+    y = y.flatten(1, 2)
+    if D is not None:
+        y = y + u * D.to(dtype).unsqueeze(-1)
+    if z is not None:
+        y = y * functional.silu(z.to(dtype))
+    return y, last.flatten(1, 2)
+
+
+class _TwoLevelScan(torch.autograd.Function):
+    """u, delta (B, G, D, L), A (G, D, N), B, C (B, G, N, L) -> y (B, G, D, L), last state (B, G, D, N)."""
+
+    @staticmethod
+    def forward(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        u, _, A, _, _ = inputs
+        tiles = list(_tiles(u, A))
+        if len(tiles) == 1:
+            return _forward_tile(*inputs)
+        y, last = torch.empty_like(u), u.new_empty((*u.shape[:3], A.shape[-1]))
+        for tile in tiles:
+            y[tile], last[tile] = _forward_tile(*_tile_of(inputs, tile))
+        return y, last
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: torch.Tensor, grad_last: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        inputs = ctx.saved_tensors
+        tiles = list(_tiles(inputs[0], inputs[2]))
+        if len(tiles) == 1:
+            return _backward_tile(*inputs, grad_y, grad_last)
+        grads = tuple(torch.zeros_like(tensor) for tensor in inputs)
+        for tile in tiles:
+            new = _backward_tile(*_tile_of(inputs, tile), grad_y[tile], grad_last[tile])
+            for whole, part in zip(_tile_of(grads, tile), new, strict=True):
+                whole += part
+        return grads
+
+
+def _forward_tile(
+    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    length = u.shape[-1]
+    chunk = _chunk_size(length)
+    u, delta, B, C = (_chunked(tensor, chunk) for tensor in (u, delta, B, C))
+    decays, inputs, state = _recurrence(u, delta, A, B)
+    rows = []
+    for decay, row, c in zip(decays, inputs, C.unsqueeze(-3).unbind(0), strict=True):
+        state = torch.addcmul(row, decay, state)
+        rows.append((state * c).sum(-2))
+    return _unchunked(torch.stack(rows), length), state[..., -1]
+
+
+def _backward_tile(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    grad_y: torch.Tensor,
+    grad_last: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    length = u.shape[-1]
+    chunk = _chunk_size(length)
+    u, delta, B, C, grad_y = (_chunked(tensor, chunk) for tensor in (u, delta, B, C, grad_y))
+    decays, inputs, state = _recurrence(u, delta, A, B)
+    before, after = [], []
+    for decay, row in zip(decays, inputs, strict=True):
+        before.append(decay * state)
+        state = before[-1] + row
+        after.append(state)
+
+    # The gradient of each state is what its output sends plus what the next state sends: the same recurrence backwards.
+    sent = [y * c for y, c in zip(grad_y.unsqueeze(-2).unbind(0), C.unsqueeze(-3).unbind(0), strict=True)]
+    chunks = u.shape[-1]
+    sent[-1] = sent[-1] + functional.pad(grad_last.unsqueeze(-1), (chunks - 1, 0))
+    flow = sent[-1]
+    for k in reversed(range(chunk - 1)):
+        flow = torch.addcmul(sent[k], decays[k + 1], flow)
+    through = _chunk_decay(delta, A).flip(-1)
+    grad_next = _starts(through, (decays[0] * flow).flip(-1)).flip(-1)
+
+    drive = delta * u
+    grad_drive, grad_delta, grad_B, grad_C = [], [], [], []
+    grad_A = torch.zeros_like(state)
+    for k in reversed(range(chunk)):
+        grad_state = sent[k] + grad_next
+        grad_next = decays[k] * grad_state
+        grad_exponent = before[k] * grad_state
+        grad_drive.append((grad_state * B[k].unsqueeze(-3)).sum(-2))
+        grad_delta.append((grad_exponent * A.unsqueeze(-1)).sum(-2))
+        grad_B.append((grad_state * drive[k].unsqueeze(-2)).sum(-3))
+        grad_C.append((after[k] * grad_y[k].unsqueeze(-2)).sum(-3))
+        grad_A = torch.addcmul(grad_A, grad_exponent, delta[k].unsqueeze(-2))
+    of_drive, of_delta, of_B, of_C = (
+        torch.stack(rows[::-1]) for rows in (grad_drive, grad_delta, grad_B, grad_C)
+    )
+    of_u, of_delta = of_drive * delta, torch.addcmul(of_delta, of_drive, u)
+    return (
+        _unchunked(of_u, length),
+        _unchunked(of_delta, length),
+        grad_A.sum((0, -1)),
+        _unchunked(of_B, length),
+        _unchunked(of_C, length),
+    )
+
+
+def _recurrence(
+    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor
+) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor]:
+    """Decays and inputs of every position in a chunk, and the state at the start of each chunk."""
+    decays = torch.exp(delta.unsqueeze(-2) * A.unsqueeze(-1)).unbind(0)
+    inputs = ((delta * u).unsqueeze(-2) * B.unsqueeze(-3)).unbind(0)
+    end = inputs[0]
+    for decay, row in zip(decays[1:], inputs[1:], strict=True):
+        end = torch.addcmul(row, decay, end)
+    return decays, inputs, _starts(_chunk_decay(delta, A), end)
+
+
+def _chunk_decay(delta: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
+    """The factor by which a whole chunk multiplies the state before it, (B, G, D, N, chunks)."""
+    return torch.exp(delta.sum(0).unsqueeze(-2) * A.unsqueeze(-1))
+
+
+def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """State at the start of each chunk, from what each chunk multiplies by and adds; chunks in the last axis."""
+    chunks = end.shape[-1]
+    if isinstance(chunks, int):
+        shift = 1
+        while shift < chunks - 1:
+            earlier = functional.pad(end[..., :-shift], (shift, 0))
+            end = torch.addcmul(end, decay, earlier)
+            decay = decay * functional.pad(decay[..., :-shift], (shift, 0))
+            shift *= 2
+    else:
+        # The first chunk is empty: it multiplies by one and adds nothing, wherever a shift leads past the beginning.
+        place = torch.arange(chunks, device=end.device)
+        for shift in (2**i for i in range(OPEN_DOUBLINGS)):
+            earlier = (place - shift).clamp(min=0)
+            end = end + decay * end.index_select(-1, earlier)
+            decay = decay * decay.index_select(-1, earlier)
+    return functional.pad(end[..., :-1], (1, 0))
+
+
+def _chunk_size(length: int) -> int:
+    return OPEN_CHUNK if not isinstance(length, int) else max(1, round(length**0.5))
+
+
+def _chunked(tensor: torch.Tensor, chunk: int) -> torch.Tensor:
+    """(..., L) -> (chunk, ..., chunks), filled up with zeros: where delta is 0 the state stays as it is."""
+    before, after = _margins(tensor.shape[-1], chunk)
+    rows = functional.pad(tensor, (before, after)).unfold(-1, chunk, chunk)
+    if torch.compiler.is_dynamo_compiling():
+        # Inductor would fold a transposing copy into each of its readers, which then load with strides; a stack is kept.
+        return torch.stack(rows.unbind(-1))
+    return rows.movedim(-1, 0).contiguous()
+
+
+def _unchunked(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """(chunk, ..., chunks) -> (..., length), the filling cropped."""
+    before, after = _margins(length, tensor.shape[0])
+    # Cropped by negative padding: a slice of an open length would be exported with a guard on it.
+    return functional.pad(tensor.movedim(0, -1).flatten(-2), (-before, -after))
+
+
+def _margins(length: int, chunk: int) -> tuple[int, int]:
+    """Zeros in front of a sequence and behind it that make whole chunks of it."""
+    if isinstance(length, int):
+        return 0, -length % chunk
+    # An open length gets one empty chunk in front, which `_starts` needs, and chunks to spare behind: an axis that might
+    # have the size 1 would be fixed by the export.
+    return chunk, (length // chunk + 2) * chunk - length
+
+
+def _tiles(u: torch.Tensor, A: torch.Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    """Slices of batch, groups and channels that hold at most TILE_STATES states each; a graph gets one tile."""
+    if torch.compiler.is_compiling() or not all(isinstance(size, int) for size in u.shape):
+        yield (slice(None),) * 3
+        return
+    states = A.shape[-1] * u.shape[-1]
+    steps = []
+    for size in reversed(u.shape[:3]):
+        step = max(1, min(size, TILE_STATES // max(1, states)))
+        steps.append(range(0, size, step))
+        states *= size
+    for starts in product(*reversed(steps)):
+        yield tuple(slice(start, start + places.step) for start, places in zip(starts, reversed(steps), strict=True))  # type: ignore[misc]
+
+
+def _tile_of(
+    tensors: Sequence[torch.Tensor], tile: tuple[slice, slice, slice]
+) -> tuple[torch.Tensor, ...]:
+    """The part of u, delta, A, B and C (or of their gradients) that belongs to a tile."""
+    u, delta, A, B, C = tensors
+    return u[tile], delta[tile], A[tile[1:]], B[tile[:2]], C[tile[:2]]
