@@ -7,10 +7,10 @@ Latency is the median process CPU time of interleaved forwards in eval mode; onl
 
 import argparse
 import json
-import platform
 from pathlib import Path
 
 import torch
+from machine import machine_facts
 
 from monai_lightseg.atomic import write_text
 from monai_lightseg.networks import create_network
@@ -53,19 +53,8 @@ def main() -> None:
             f"{name:22}{row['parameters']:12,}{row['macs_thop'] / 1e9:13.2f} G{row['macs'] / 1e9:12.2f} G"
             f"{row['latency_ratio']:15.3f}"
         )
-    machine = {"processor": processor_name(), "torch": torch.__version__, "python": platform.python_version()}
     settings = {"input": input_size, "dtype": "float32", "threads": arguments.threads, "repeats": arguments.repeats}
-    write_text(arguments.out, json.dumps({"machine": machine, **settings, "networks": rows}, indent=1) + "\n")
-
-
-def processor_name() -> str:
-    """Model name of the processor, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    write_text(arguments.out, json.dumps({"machine": machine_facts(), **settings, "networks": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from decoders import processor_name
+from machine import machine_facts
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from monai_lightseg.atomic import write_text
@@ -58,8 +58,12 @@ def main() -> None:
             f"{name:44}{facts['parameters']:12,}{facts['macs'] / 1e9:9.3f}{facts['step_ratio']:7.2f}"
             f"{facts['median_epoch_seconds']:9.0f}{facts['per_image_mean']['dice']:12.4f}{facts['pooled']['dice']:13.4f}"
         )
-    machine = {"processor": processor_name(), "cores": os.cpu_count(), "torch": torch.__version__}
-    record = {"dataset": arguments.dataset, "protocol": arguments.protocol, "machine": machine, "trainers": rows}
+    record = {
+        "dataset": arguments.dataset,
+        "protocol": arguments.protocol,
+        "machine": machine_facts(),
+        "trainers": rows,
+    }
     write_text(arguments.out, json.dumps(record, indent=1) + "\n")
 
 

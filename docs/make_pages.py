@@ -68,6 +68,7 @@ def network_page(card: NetworkCard) -> str:
     text = [f"# {card.name}", "", card.description, "", "| | |", "|---|---|"]
     text += [f"| {name} | {value} |" for name, value in rows]
     text += _section("Differences from the release, and what of it is kept", card.quirks)
+    text += _section("Notes", card.notes)
     text += _section("Not supported", [f"{name}: {reason}" for name, reason in card.not_supported.items()])
     text += _section(
         "Figures of the paper",

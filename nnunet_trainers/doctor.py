@@ -180,7 +180,8 @@ def _build_and_run(trainer: type) -> int:
 
     from nnunet_trainers.plans import light_architecture
 
-    plans = {"plans_name": "doctor", "configurations": {"2d": {"architecture": light_architecture((4, 8, 8))}}}
+    configuration = {"architecture": light_architecture((4, 8, 8)), "patch_size": [32, 32]}
+    plans = {"plans_name": "doctor", "configurations": {"2d": configuration}}
     manager = PlansManager(plans)
     network = trainer.build_network_architecture(manager, manager.get_configuration("2d"), 3, 2, False)  # type: ignore[attr-defined]
     with torch.no_grad():

@@ -25,9 +25,7 @@ def network_builder(name: str) -> Callable[..., nn.Module]:
         Raises:
             NotImplementedError: the configuration is 3D or the second stage of a cascade.
         """
-        # The plans of the doctor have no patch.
-        patch = configuration_manager.configuration.get("patch_size", (0, 0))
-        if len(patch) != 2 or configuration_manager.previous_stage_name is not None:
+        if len(configuration_manager.patch_size) != 2 or configuration_manager.previous_stage_name is not None:
             raise NotImplementedError(f"{name} is 2D and supports no cascades: train the 2d configuration")
         return create_network(name, in_channels=num_input_channels, out_channels=num_output_channels)
 

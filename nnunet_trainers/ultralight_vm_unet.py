@@ -38,7 +38,7 @@ class nnUNetTrainerUltraLightVMUNet(nnUNetTrainerLightseg):
 class nnUNetTrainerUltraLightVMUNet_paper(nnUNetTrainerUltraLightVMUNet):
     """The same with the augmentation, the 250 epochs and the learning rate, down and up in 100 epochs, of the release.
 
-    Patch and batch are those of the plans (256 x 256 and 8 in light plans, as released); so is the normalisation.
+    Patch, batch and normalisation stay those of the plans; `lightseg nnunet plan` gives batches of 8, as released.
     """
 
     epochs = 250

@@ -54,6 +54,7 @@ class NetworkCard:
         size_multiple: input sides at which nothing has to be padded.
         description: one sentence.
         quirks: released behaviour that is kept, and the options that turn it off.
+        notes: what else a user should know, such as how the figures above come about.
         not_supported: capability (`script`, `export`, `onnx`, `compile`) -> reason.
         reported: figures the paper prints.
     """
@@ -73,6 +74,7 @@ class NetworkCard:
     description: str
     class_name: str = ""
     quirks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     not_supported: dict[str, str] = field(default_factory=dict)
     reported: tuple[ReportedFigure, ...] = ()
 

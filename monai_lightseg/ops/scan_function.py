@@ -4,6 +4,9 @@ Paper: A. Gu, T. Dao, "Mamba: Linear-Time Sequence Modeling with Selective State
 Origin: state-spaces/mamba (Apache-2.0), whose `selective_scan_fn` it can stand in for; written anew.
 """
 
+import math
+from typing import Literal, overload
+
 import torch
 from monai.data.meta_tensor import MetaTensor
 
@@ -12,6 +15,33 @@ from monai_lightseg.ops.dispatch import chosen_backend
 __all__ = ["selective_scan"]
 
 
+@overload
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = ...,
+    z: torch.Tensor | None = ...,
+    delta_bias: torch.Tensor | None = ...,
+    delta_softplus: bool = ...,
+    return_last_state: Literal[False] = ...,
+) -> torch.Tensor: ...
+@overload
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = ...,
+    z: torch.Tensor | None = ...,
+    delta_bias: torch.Tensor | None = ...,
+    delta_softplus: bool = ...,
+    *,
+    return_last_state: Literal[True],
+) -> tuple[torch.Tensor, torch.Tensor]: ...
 def selective_scan(
     u: torch.Tensor,
     delta: torch.Tensor,
@@ -46,7 +76,8 @@ def selective_scan(
         y (B, D, L) in the dtype of `u`; with `return_last_state` also the last state (B, D, N), at least float32.
 
     Raises:
-        ValueError: complex A, a shape that does not fit, a length of 0, or a forced back end that cannot run this input.
+        ValueError: complex A, B or C, a shape that does not fit, a length of 0, or a forced back end that cannot run
+            this input.
     """
     u, delta, A, B, C = (_plain(tensor) for tensor in (u, delta, A, B, C))
     D, z, delta_bias = (None if tensor is None else _plain(tensor) for tensor in (D, z, delta_bias))
@@ -104,19 +135,17 @@ def _fits(tensor: torch.Tensor, batch: int, channels: int, states: int, length: 
 
 def _grouped(u: torch.Tensor, B: torch.Tensor, C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """B and C as (B, G, N, L) with one G."""
-    batch, channels, length = u.shape
-    B, C = (
-        tensor.unsqueeze(1) if tensor.ndim == 3
-        # One group per channel; the same at every position of every sequence.
-        else tensor[None, :, :, None].expand(batch, channels, -1, length) if tensor.ndim == 2
-        else tensor
-        for tensor in (B, C)
-    )
-    groups = max(B.shape[1], C.shape[1])
-    if groups % B.shape[1] or groups % C.shape[1]:
-        groups = B.shape[1] * C.shape[1]
-    B, C = (
-        tensor if tensor.shape[1] == groups else tensor.repeat_interleave(groups // tensor.shape[1], dim=1)
-        for tensor in (B, C)
-    )
-    return B, C
+    B, C = _with_groups(B, u), _with_groups(C, u)
+    groups = math.lcm(B.shape[1], C.shape[1])
+    return _repeat_groups(B, groups), _repeat_groups(C, groups)
+
+
+def _with_groups(tensor: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    if tensor.ndim == 2:
+        # One group per channel, the same at every position of every sequence.
+        return tensor[None, :, :, None].expand(u.shape[0], -1, -1, u.shape[2])
+    return tensor.unsqueeze(1) if tensor.ndim == 3 else tensor
+
+
+def _repeat_groups(tensor: torch.Tensor, groups: int) -> torch.Tensor:
+    return tensor if tensor.shape[1] == groups else tensor.repeat_interleave(groups // tensor.shape[1], dim=1)

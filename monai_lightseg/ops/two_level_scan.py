@@ -10,7 +10,7 @@ The backward recomputes the states tile by tile and keeps none of them, so memor
 number of states. Nothing here is a matrix product: autocast lowers no part of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -19,6 +19,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 __all__ = ["two_level_scan"]
+
+Tile = tuple[slice, slice, slice]
+Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Gradients = tuple[torch.Tensor, ...]
 
 # A tile holds up to this many states: a few MB, which stay in the cache and below what malloc returns to the system.
 TILE_STATES = 2**20
@@ -61,7 +65,9 @@ def two_level_scan(
     if delta_softplus:
         delta = functional.softplus(delta)
     groups = (B.shape[1], -1)
-    y, last = _TwoLevelScan.apply(u.unflatten(1, groups), delta.unflatten(1, groups), A.unflatten(0, groups), B, C)
+    inputs = (u.unflatten(1, groups), delta.unflatten(1, groups), A.unflatten(0, groups), B, C)
+    scan = _TwoLevelScan.apply if torch.is_grad_enabled() else _TwoLevelScan.forward
+    y, last = scan(*inputs)
     y = y.flatten(1, 2)
     if D is not None:
         y = y + u * D.to(dtype).unsqueeze(-1)
@@ -74,14 +80,15 @@ class _TwoLevelScan(torch.autograd.Function):
     """u, delta (B, G, D, L), A (G, D, N), B, C (B, G, N, L) -> y (B, G, D, L), last state (B, G, D, N)."""
 
     @staticmethod
-    def forward(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        u, _, A, _, _ = inputs
-        tiles = list(_tiles(u, A))
+    def forward(
+        u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        tiles = _tiles(u, A)
         if len(tiles) == 1:
-            return _forward_tile(*inputs)
+            return _forward_tile(u, delta, A, B, C)
         y, last = torch.empty_like(u), u.new_empty((*u.shape[:3], A.shape[-1]))
         for tile in tiles:
-            y[tile], last[tile] = _forward_tile(*_tile_of(inputs, tile))
+            y[tile], last[tile] = _forward_tile(*_tile_of((u, delta, A, B, C), tile))
         return y, last
 
     @staticmethod
@@ -90,17 +97,17 @@ class _TwoLevelScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_y: torch.Tensor, grad_last: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        inputs = ctx.saved_tensors
-        tiles = list(_tiles(inputs[0], inputs[2]))
+    def backward(ctx: Any, grad_y: torch.Tensor, grad_last: torch.Tensor) -> Gradients:
+        u, delta, A, B, C = inputs = ctx.saved_tensors
+        tiles = _tiles(u, A)
         if len(tiles) == 1:
-            return _backward_tile(*inputs, grad_y, grad_last)
-        grads = tuple(torch.zeros_like(tensor) for tensor in inputs)
+            return _backward_tile(u, delta, A, B, C, grad_y, grad_last)
+        gradients = tuple(torch.zeros_like(tensor) for tensor in inputs)
         for tile in tiles:
-            new = _backward_tile(*_tile_of(inputs, tile), grad_y[tile], grad_last[tile])
-            for whole, part in zip(_tile_of(grads, tile), new, strict=True):
+            parts = _backward_tile(*_tile_of(inputs, tile), grad_y[tile], grad_last[tile])
+            for whole, part in zip(_tile_of(gradients, tile), parts, strict=True):
                 whole += part
-        return grads
+        return gradients
 
 
 def _forward_tile(
@@ -125,7 +132,7 @@ def _backward_tile(
     C: torch.Tensor,
     grad_y: torch.Tensor,
     grad_last: torch.Tensor,
-) -> tuple[torch.Tensor, ...]:
+) -> Gradients:
     length = u.shape[-1]
     chunk = _chunk_size(length)
     u, delta, B, C, grad_y = (_chunked(tensor, chunk) for tensor in (u, delta, B, C, grad_y))
@@ -158,9 +165,7 @@ def _backward_tile(
         grad_B.append((grad_state * drive[k].unsqueeze(-2)).sum(-3))
         grad_C.append((after[k] * grad_y[k].unsqueeze(-2)).sum(-3))
         grad_A = torch.addcmul(grad_A, grad_exponent, delta[k].unsqueeze(-2))
-    of_drive, of_delta, of_B, of_C = (
-        torch.stack(rows[::-1]) for rows in (grad_drive, grad_delta, grad_B, grad_C)
-    )
+    of_drive, of_delta, of_B, of_C = (torch.stack(rows[::-1]) for rows in (grad_drive, grad_delta, grad_B, grad_C))
     of_u, of_delta = of_drive * delta, torch.addcmul(of_delta, of_drive, u)
     return (
         _unchunked(of_u, length),
@@ -175,7 +180,7 @@ def _recurrence(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor
 ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor]:
     """Decays and inputs of every position in a chunk, and the state at the start of each chunk."""
-    decays = torch.exp(delta.unsqueeze(-2) * A.unsqueeze(-1)).unbind(0)
+    decays = (delta.unsqueeze(-2) * A.unsqueeze(-1)).exp_().unbind(0)
     inputs = ((delta * u).unsqueeze(-2) * B.unsqueeze(-3)).unbind(0)
     end = inputs[0]
     for decay, row in zip(decays[1:], inputs[1:], strict=True):
@@ -185,7 +190,7 @@ def _recurrence(
 
 def _chunk_decay(delta: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
     """The factor by which a whole chunk multiplies the state before it, (B, G, D, N, chunks)."""
-    return torch.exp(delta.sum(0).unsqueeze(-2) * A.unsqueeze(-1))
+    return (delta.sum(0).unsqueeze(-2) * A.unsqueeze(-1)).exp_()
 
 
 def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
@@ -214,10 +219,9 @@ def _chunk_size(length: int) -> int:
 
 def _chunked(tensor: torch.Tensor, chunk: int) -> torch.Tensor:
     """(..., L) -> (chunk, ..., chunks), filled up with zeros: where delta is 0 the state stays as it is."""
-    before, after = _margins(tensor.shape[-1], chunk)
-    rows = functional.pad(tensor, (before, after)).unfold(-1, chunk, chunk)
+    rows = _padded(tensor, *_margins(tensor.shape[-1], chunk)).unfold(-1, chunk, chunk)
     if torch.compiler.is_dynamo_compiling():
-        # Inductor would fold a transposing copy into each of its readers, which then load with strides; a stack is kept.
+        # Inductor folds a transposing copy into each of its readers, which then load with strides; it keeps a stack.
         return torch.stack(rows.unbind(-1))
     return rows.movedim(-1, 0).contiguous()
 
@@ -226,36 +230,40 @@ def _unchunked(tensor: torch.Tensor, length: int) -> torch.Tensor:
     """(chunk, ..., chunks) -> (..., length), the filling cropped."""
     before, after = _margins(length, tensor.shape[0])
     # Cropped by negative padding: a slice of an open length would be exported with a guard on it.
-    return functional.pad(tensor.movedim(0, -1).flatten(-2), (-before, -after))
+    return _padded(tensor.movedim(0, -1).flatten(-2), -before, -after)
+
+
+def _padded(tensor: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    """Zeros added at the ends of the last axis; without a copy where there is nothing to add."""
+    if isinstance(before, int) and isinstance(after, int) and before == after == 0:
+        return tensor
+    return functional.pad(tensor, (before, after))
 
 
 def _margins(length: int, chunk: int) -> tuple[int, int]:
     """Zeros in front of a sequence and behind it that make whole chunks of it."""
     if isinstance(length, int):
         return 0, -length % chunk
-    # An open length gets one empty chunk in front, which `_starts` needs, and chunks to spare behind: an axis that might
-    # have the size 1 would be fixed by the export.
+    # An open length gets one empty chunk in front, which `_starts` needs, and chunks to spare behind: the export would
+    # fix an axis that might have the size 1.
     return chunk, (length // chunk + 2) * chunk - length
 
 
-def _tiles(u: torch.Tensor, A: torch.Tensor) -> Iterator[tuple[slice, slice, slice]]:
+def _tiles(u: torch.Tensor, A: torch.Tensor) -> list[Tile]:
     """Slices of batch, groups and channels that hold at most TILE_STATES states each; a graph gets one tile."""
-    if torch.compiler.is_compiling() or not all(isinstance(size, int) for size in u.shape):
-        yield (slice(None),) * 3
-        return
+    if torch.compiler.is_compiling():
+        return [(slice(None), slice(None), slice(None))]
     states = A.shape[-1] * u.shape[-1]
-    steps = []
-    for size in reversed(u.shape[:3]):
+    cuts: list[list[slice]] = []
+    for size in (u.shape[2], u.shape[1], u.shape[0]):
         step = max(1, min(size, TILE_STATES // max(1, states)))
-        steps.append(range(0, size, step))
+        cuts.append([slice(start, start + step) for start in range(0, size, step)])
         states *= size
-    for starts in product(*reversed(steps)):
-        yield tuple(slice(start, start + places.step) for start, places in zip(starts, reversed(steps), strict=True))  # type: ignore[misc]
+    channels, groups, batch = cuts
+    return list(product(batch, groups, channels))
 
 
-def _tile_of(
-    tensors: Sequence[torch.Tensor], tile: tuple[slice, slice, slice]
-) -> tuple[torch.Tensor, ...]:
+def _tile_of(tensors: Sequence[torch.Tensor], tile: Tile) -> Inputs:
     """The part of u, delta, A, B and C (or of their gradients) that belongs to a tile."""
     u, delta, A, B, C = tensors
     return u[tile], delta[tile], A[tile[1:]], B[tile[:2]], C[tile[:2]]

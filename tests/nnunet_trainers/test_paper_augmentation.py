@@ -63,6 +63,7 @@ def test_angles() -> None:
     assert {round(angle, 6) for angle in angles} == set(range(20, 80))
 
 
+# Not 45 degrees, where pixels have two nearest neighbours.
 @every_patch
 @pytest.mark.parametrize("angle", [20, 44, 79])
 def test_rotation_is_that_of_scipy(patch: tuple[int, int], angle: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ class LightsegSpatialBridge(nn.Module):
 
     def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Maps -> weights of their pixels."""
-        return [
-            torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1))) for x in maps
-        ]
+        # Not amax: compiled by inductor under bfloat16 autocast, its gradient is NaN.
+        summaries = [torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True).values], dim=1) for x in maps]
+        return [torch.sigmoid(self.conv(summary)) for summary in summaries]
 
 
 class LightsegChannelBridge(nn.Module):

@@ -64,13 +64,13 @@ class LightsegMamba(nn.Module):
         x, z = (self.in_proj.weight @ tokens.transpose(1, 2)).chunk(2, dim=1)
         x = functional.pad(x, (self.conv1d.kernel_size[0] - 1, 0))
         x = functional.silu(functional.conv1d(x, self.conv1d.weight, self.conv1d.bias, groups=self.conv1d.groups))
-        dt, B, C = (self.x_proj.weight @ x).split([self.dt_rank, self.d_state, self.d_state], dim=1)
+        dt, b, c = (self.x_proj.weight @ x).split([self.dt_rank, self.d_state, self.d_state], dim=1)
         y = selective_scan(
             x,
             self.dt_proj.weight @ dt,
             -torch.exp(self.A_log.float()),
-            B,
-            C,
+            b,
+            c,
             self.D,
             z=z,
             delta_bias=self.dt_proj.bias,
