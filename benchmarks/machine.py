@@ -29,7 +29,11 @@ def machine_parser(description: str) -> argparse.ArgumentParser:
 
 
 def set_up_machine(device: str, threads: int) -> None:
-    """Make float32 mean float32, and set the threads, whose number compiled code bakes in; exit where there is no CUDA."""
+    """Make float32 mean float32, and set the threads, whose number compiled code bakes in.
+
+    Raises:
+        SystemExit: CUDA is asked for and not there.
+    """
     if device == "cuda":
         if not torch.cuda.is_available():
             sys.exit("error: --device cuda, but torch finds no CUDA device")

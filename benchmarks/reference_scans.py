@@ -2,7 +2,7 @@
 
 They take real A, and B and C of the shape (B, N, L). Each computes in the layout that is fastest for it.
 """
-# ruff: noqa: N803
+# ruff: noqa: N803, N806
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ Recurrence = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 def loop_recurrence(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One Python step per position, by indexing, as mamba-ssm's own reference goes: what its users have without CUDA."""
+    """One Python step per position, by indexing, as mamba-ssm's own reference goes: what it has without CUDA."""
     decays, inputs = _discretised(u, delta, A, B)
     state = torch.zeros_like(inputs[:, :, 0])
     rows = []

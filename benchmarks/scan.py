@@ -6,7 +6,8 @@
 
 A shape is (batch, length, channels). Forward runs without gradients; training is the forward and the gradients of all
 inputs of a mean square. Softplus, its bias, D and the gate z are on. Times are medians of interleaved calls; on the CPU
-only their ratios mean anything elsewhere. Errors are the largest against a loop in float64, over the largest value there.
+only their ratios mean anything elsewhere. Errors are the largest differences from a loop in float64, over its largest
+value.
 """
 
 import argparse
@@ -39,7 +40,6 @@ STATES = 16
 LONG_LOOP_STATES = 2**20
 LOOP = "reference loop"
 OURS = "selective_scan, torch"
-COMPILED = ", compiled"
 INPUTS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 Tensors = Sequence[torch.Tensor]
@@ -60,10 +60,10 @@ def main() -> None:
     settings = {"threads": arguments.threads, "repeats": arguments.repeats, "clock": clock_name(arguments.device)}
     settings |= {"dtype": "float32", "d_state": STATES}
     print(", ".join(f"{name} {value}" for name, value in (facts | settings).items()))
-    tables = []
+    scans, tables = eager_scans(arguments.device), []
     with fresh_compiler() if arguments.compile else nullcontext():
         for shape in arguments.shapes:
-            rows = measure(shape, arguments)
+            rows = measure(scans, shape, arguments)
             print_table(shape, rows, absolute=arguments.device == "cuda")
             tables.append({"shape": shape, "scans": rows})
     record = {"machine": facts, **settings, "shapes": tables}
@@ -78,32 +78,33 @@ def shape_of(text: str) -> tuple[int, ...]:
     return shape
 
 
-def measure(shape: tuple[int, ...], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def measure(
+    eager: Mapping[str, Scan], shape: tuple[int, ...], arguments: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
     """Compilation, errors and times of every scan at one shape, by name."""
-    inputs = scan_inputs(shape, arguments.device)
-    scans = eager_scans(inputs) | (compiled_scans() if arguments.compile else {})
+    compiled = compiled_scans() if arguments.compile else {}
+    scans = {**eager, **compiled}
     rows: dict[str, dict[str, Any]] = {name: {} for name in scans}
+    inputs = scan_inputs(shape, arguments.device)
     exact_inputs = [tensor.detach().double().requires_grad_() for tensor in inputs]
     for mode, call in (("forward", forward), ("training", training)):
         names = [name for name in scans if mode == "forward" or name != LOOP or trains_loop(shape, arguments)]
-        for name in names:
-            compilation = first_call_cpu_seconds(partial(call, scans[name], inputs))
-            rows[name][mode] = {"compile_cpu_seconds": round(compilation, 2)} if name.endswith(COMPILED) else {}
-        exact = call(unbound_loop_scan, exact_inputs)
-        for name in names:
-            results = zip(("y",) if mode == "forward" else INPUTS, call(scans[name], inputs), exact, strict=True)
-            rows[name][mode]["errors"] = {what: relative_error(*pair) for what, *pair in results}
         calls = {name: partial(call, scans[name], inputs) for name in names}
+        compile_seconds = {name: first_call_cpu_seconds(calls[name]) for name in compiled}
+        exact = call(unbound_loop_scan, exact_inputs)
+        results = ("y",) if mode == "forward" else INPUTS
+        errors = {name: dict(zip(results, map(relative_error, calls[name](), exact), strict=True)) for name in names}
         seconds = interleaved_seconds(
             calls, device=arguments.device, repeats=arguments.repeats, threads=arguments.threads
         )
         for name in names:
-            rows[name][mode] |= {
+            rows[name][mode] = {
                 "milliseconds": round(seconds[name] * 1e3, 4),
                 "ratio_to_ours": round(seconds[name] / seconds[OURS], 4),
+                "speedup_over_loop": round(seconds[LOOP] / seconds[name], 3) if LOOP in seconds else None,
+                "compile_cpu_seconds": round(compile_seconds[name], 2) if name in compiled else None,
+                "errors": errors[name],
             }
-            if LOOP in seconds:
-                rows[name][mode]["speedup_over_loop"] = round(seconds[LOOP] / seconds[name], 3)
     if arguments.compile:
         torch.compiler.reset()  # the next shape must not be compiled as a dynamic one
     return rows
@@ -127,7 +128,7 @@ def scan_inputs(shape: tuple[int, ...], device: str) -> list[torch.Tensor]:
     return [tensors[name].to(device).requires_grad_() for name in INPUTS]
 
 
-def eager_scans(inputs: Tensors) -> dict[str, Scan]:
+def eager_scans(device: str) -> dict[str, Scan]:
     """The peers, then `selective_scan` on every back end that runs here."""
     scans = {LOOP: loop_scan, "reference loop, unbound": unbound_loop_scan, "associative_scan": associative_scan}
     if HAS_MAMBAPY:
@@ -135,7 +136,7 @@ def eager_scans(inputs: Tensors) -> dict[str, Scan]:
     for backend in reversed(list_scan_backends()):
         scan = on_backend(backend, selective_scan)
         try:
-            forward(scan, inputs)
+            forward(scan, scan_inputs((1, 4, 4), device))
         except ValueError as obstacle:
             print(f"left out: {obstacle}")
         else:
@@ -146,7 +147,7 @@ def eager_scans(inputs: Tensors) -> dict[str, Scan]:
 def compiled_scans() -> dict[str, Scan]:
     """Those that compile in reasonable time: the graph of a loop has all its steps."""
     ours = on_backend("torch", torch.compile(selective_scan, dynamic=False))
-    return {f"associative_scan{COMPILED}": torch.compile(associative_scan, dynamic=False), f"{OURS}{COMPILED}": ours}
+    return {"associative_scan, compiled": torch.compile(associative_scan, dynamic=False), f"{OURS}, compiled": ours}
 
 
 def on_backend(backend: str, scan: Scan) -> Scan:

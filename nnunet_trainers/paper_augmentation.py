@@ -67,7 +67,7 @@ def paper_rotation(patch_size: Sequence[int], probability: float) -> SpatialTran
 
 def paper_training_transforms(
     patch_size: Sequence[int],
-    rotation_for_DA: Any,  # noqa: N803 (nnU-Net's name)
+    rotation_for_DA: Any,
     deep_supervision_scales: Any,
     mirror_axes: Any,
     do_dummy_2d_data_aug: bool,

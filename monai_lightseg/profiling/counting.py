@@ -49,10 +49,10 @@ def _count_operations(network: nn.Module, input_size: Sequence[int]) -> tuple[in
     def count_scan(
         u: torch.Tensor,
         delta: torch.Tensor,
-        A: torch.Tensor,  # noqa: N803 (the scan's names)
-        B: torch.Tensor,  # noqa: N803
-        C: torch.Tensor,  # noqa: N803
-        D: torch.Tensor | None,  # noqa: N803
+        A: torch.Tensor,
+        B: torch.Tensor,
+        C: torch.Tensor,
+        D: torch.Tensor | None,
         z: torch.Tensor | None,
         *_: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:

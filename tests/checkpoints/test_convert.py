@@ -1,6 +1,7 @@
 """Conversion of the authors' state dicts: every key finds its place, or an error lists it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ def authors_weights(path):
     return fixture["network"], fixture["arguments"], weights
 
 
+def weights_of(stem):
+    return authors_weights(next(path for path in FIXTURES if path.stem == stem))[2]
+
+
 def heun_weights():
-    return authors_weights(next(path for path in FIXTURES if path.stem == "nmode_unet_hd_cb_r"))[2]
+    return weights_of("nmode_unet_hd_cb_r")
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
@@ -66,6 +71,35 @@ def test_extra_key_is_listed_by_their_name():
     weights["up9.g.weight"] = torch.empty(1, device="meta")
     with pytest.raises(LightsegError, match=r"fit nothing: up9\.g\.weight$"):
         convert("nmode_unet", weights, **ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("encoder4.0.mamba.A_log", "encoder.levels.3.mamba.A_log"),
+        ("decoder5.0.bias", "decoder.levels.4.bias"),
+        ("dbn1.weight", "decoder.norms.0.weight"),
+        ("scab.catt.get_all_att.weight", "decoder.bridge.channel.mix.weight"),
+        ("scab.satt.shared_conv2d.0.bias", "decoder.bridge.spatial.conv.bias"),
+    ],
+)
+def test_missing_key_of_ultralight_vm_unet(theirs, ours):
+    weights = weights_of("ultralight_vm_unet_x4")
+    del weights[theirs]
+    with pytest.raises(LightsegError, match=rf"nothing fills: {re.escape(ours)}$"):
+        convert("ultralight_vm_unet", weights)
+
+
+# Names close to those the key map knows: a level, a norm and an attention too many, and a parameter Mamba has not.
+@pytest.mark.parametrize(
+    "key",
+    ["encoder7.0.weight", "ebn6.weight", "scab.catt.att6.weight", "encoder4.0.mamba.in_proj.bias", "module.final.bias"],
+)
+def test_extra_key_of_ultralight_vm_unet(key):
+    weights = weights_of("ultralight_vm_unet_x4")
+    weights[key] = torch.empty(1, device="meta")
+    with pytest.raises(LightsegError, match=rf"fit nothing: {re.escape(key)}$"):
+        convert("ultralight_vm_unet", weights)
 
 
 def test_two_keys_for_one_place():

@@ -135,5 +135,5 @@ def test_images_of_a_batch_do_not_mix():
 
 
 def test_unknown_split_att():
-    with pytest.raises(ValueError, match="'conv1d' is not a valid"):
+    with pytest.raises(ValueError, match="By 'conv1d'"):
         LightsegBridge(CHANNELS, "conv1d")

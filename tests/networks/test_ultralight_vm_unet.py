@@ -140,9 +140,9 @@ def drawn_modules(net, *kinds):
 def test_released_start_of_every_weight(split_att):
     net = network(features=WIDE, split_att=split_att)
     drawn = drawn_modules(net, nn.Linear, nn.Conv1d, nn.Conv2d)
-    # Six PVM layers with four linear layers and a convolution in Mamba; five 2D convolutions, that of the bridge and the
-    # head; mixing and five attentions of the bridge.
-    assert len(drawn) == 6 * (5 + 1) + 7 + 6
+    # Six PVM layers, each a projection and Mamba's four and its convolution; the 2D convolutions of five levels, of the
+    # bridge and of the head; the bridge's mixing and five attentions.
+    assert len(drawn) == 6 * (1 + 4 + 1) + (5 + 1 + 1) + (1 + 5)
     pooled = torch.cat([module.weight.detach().double().flatten() / expected_weight_std(module) for module in drawn])
     # Half a million draws: five standard deviations of a mean, of a deviation and of a fourth moment. Uniform: 1.8.
     assert len(pooled) > 500_000
@@ -209,6 +209,7 @@ def test_start_that_leaves_mamba_its_own():
             assert 0.95 * bound < linear.weight.abs().max() <= bound
     own = {id(module) for mamba in drawn_modules(net, LightsegMamba) for module in mamba.modules()}
     redrawn = [module for module in drawn_modules(net, nn.Linear, nn.Conv2d) if id(module) not in own]
+    # The projections of six PVM layers, the bridge's five attentions, and the 2D convolutions.
     assert len(redrawn) == 6 + 5 + 7
     for module in redrawn:
         values = module.weight.detach().double() / expected_weight_std(module)
@@ -224,8 +225,8 @@ def test_start_that_leaves_mamba_its_own():
         ({"features": (8, 16, 24, 32, 48)}, r"six levels, got \(8, 16, 24, 32, 48\)"),
         ({"features": [8, 16, 24, 32, 48, 64, 96]}, r"six levels, got \(8, 16, 24, 32, 48, 64, 96\)"),
         ({"deep_supervision": True}, "deep_supervision must be False"),
-        ({"init": "kaiming"}, "'kaiming' is not a valid"),
-        ({"split_att": "linear"}, "'linear' is not a valid"),
+        ({"init": "kaiming"}, "'kaiming'.*'mamba'"),
+        ({"split_att": "linear"}, "'linear'.*'fc'"),
         ({"branches": 3}, "multiple of branches, got 32 and 3"),
         ({"branches": 0}, "multiple of branches, got 24 and 0"),
     ],
@@ -233,6 +234,23 @@ def test_start_that_leaves_mamba_its_own():
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(ValueError, match=message):
         create_network(NAME, **arguments)
+
+
+def test_activation_and_norm_as_named():
+    net = network(act="relu", norm="batch")
+    assert len(drawn_modules(net, nn.BatchNorm2d)) == 10
+    assert len(drawn_modules(net, nn.ReLU)) == 2
+    assert not drawn_modules(net, nn.GroupNorm, nn.GELU)
+    with torch.no_grad():
+        assert net.train()(image(2, 3, 64, 64)).isfinite().all()
+
+
+def test_dropout_follows_every_level():
+    net = randomised(network(dropout=1.0)).train()
+    with torch.no_grad():
+        output = net(image(2, 3, 64, 64))
+    # Every level is dropped, and so every skip connection: the logits are the bias of the head.
+    torch.testing.assert_close(output, net.decoder.head.bias.reshape(1, 1, 1, 1).expand_as(output))
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -322,12 +340,12 @@ def test_every_layer_scans_once_and_with_the_forced_back_end():
     net, x = network(), image(2, 3, 64, 96)
     batches = []
 
-    def nothing(u, delta, A, *others):  # noqa: N803
+    def nothing(u, delta, A, *others):
         batches.append(u.shape)
         return torch.zeros_like(u), u.new_zeros(*A.shape)
 
     with torch.no_grad(), ops.scan_backend(ops.ScanBackend("nothing", nothing, lambda u: None)):
         net(x)
-    # Four branches of both images in one call; twice the width of a branch; the pixels at strides 8, 16, 32, 32, 32, 16.
+    # Four branches of both images in one call, twice the width of a branch; strides 8, 16, 32, 32, 32 and 16.
     widths, pixels = (24, 32, 48, 64, 48, 32), (96, 24, 6, 6, 6, 24)
     assert batches == [(8, width // 2, length) for width, length in zip(widths, pixels, strict=True)]

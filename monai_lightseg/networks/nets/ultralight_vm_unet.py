@@ -133,8 +133,8 @@ def _resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
             "The released code has four branches; 2 and 1 are settings 2 and 1 of the paper, with its parameters.",
         ),
         notes=(
-            "The MACs as the papers count are the paper's 0.060 GFLOPs: multiply-accumulates of modules, where the fused "
-            "Mamba block counts nothing, so all settings have the same figure.",
+            "The MACs as the papers count are the paper's 0.060 GFLOPs: multiply-accumulates of modules. The fused "
+            "Mamba block counts nothing there, so all settings have the same figure.",
             "The FLOPs as built are the true figure: 2 per multiply-accumulate of all convolutions and matrix products "
             "(0.132 G) and 9 per state and position of the scans (0.015 G).",
         ),
