@@ -5,9 +5,9 @@
     pip install mambapy                                # optional: the rows of its parallel scan
 
 "4 calls" runs the branches of each parallel Mamba layer one after another, as the released network does, "batched" as
-one batch, as ours does. All variants of UltraLight VM-UNet must agree before anything is timed. Inference is the forward
-in eval mode, training the forward in train mode, a mean square and its gradients. Times are medians of interleaved calls;
-on the CPU only their ratios mean anything elsewhere. Parameters and operations are those of one image.
+one batch, as ours does. All variants of UltraLight VM-UNet must agree before anything is timed. Inference is the
+forward in eval mode; training the forward in train mode, a mean square and its gradients. Times are medians of interleaved
+calls; on the CPU only their ratios mean anything elsewhere. Parameters and operations are those of one image.
 """
 
 import argparse

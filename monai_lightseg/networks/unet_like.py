@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from monai.data.meta_tensor import MetaTensor
 from torch import nn
 from torch.nn import functional
 
@@ -63,12 +64,15 @@ class UNetLike(nn.Module):
         return self.decoder(pyramid, size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Image (B, in_channels, *spatial) of any size -> logits (B, out_channels, *spatial).
+        """Image (B, in_channels, *spatial) of any size -> logits (B, out_channels, *spatial); MetaTensor to MetaTensor.
 
         Raises:
             ValueError: wrong number of axes or channels, or a training batch with one value per channel.
         """
         self._check_input(x)
+        if isinstance(x, MetaTensor):
+            # Plain inside: a MetaTensor would carry its metadata through every operation.
+            return MetaTensor(self.forward(x.as_tensor())).copy_meta_from(x)
         padded = self._pad(x)
         logits = self.decode(self.encode(padded), padded.shape[2:])
         return logits if padded is x else _pad_ends(logits, x.shape[2:], mode="constant")
