@@ -2,7 +2,6 @@
 
 They take real A, and B and C of the shape (B, N, L). Each computes in the layout that is fastest for it.
 """
-# ruff: noqa: N803, N806
 
 from collections.abc import Callable
 from importlib.util import find_spec

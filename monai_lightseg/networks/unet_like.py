@@ -85,7 +85,7 @@ class UNetLike(nn.Module):
             )
         if self.training:
             sides = zip(x.shape[2:], self.size_multiple, strict=True)
-            values = x.shape[0] * math.prod(-(-side // multiple) for side, multiple in sides)
+            values = x.shape[0] * math.prod([-(-side // multiple) for side, multiple in sides])
             if values < 2:
                 raise ValueError(
                     f"training needs more than one value per channel at the bottleneck: input {tuple(x.shape)} leaves "
@@ -96,7 +96,7 @@ class UNetLike(nn.Module):
         missing = [-side % multiple for side, multiple in zip(x.shape[2:], self.size_multiple, strict=True)]
         if self.min_bottleneck_pixels > 1:
             sides = zip(x.shape[2:], missing, self.size_multiple, strict=True)
-            pixels = math.prod((side + add) // multiple for side, add, multiple in sides)
+            pixels = math.prod([(side + add) // multiple for side, add, multiple in sides])
             # One more bottleneck pixel where there is a single one; the quotient, 1 or 0, is a branch that exports.
             # (Not 1 // pixels: onnxruntime 1.31 takes that and the product for a division of real numbers.)
             missing[-1] += self.size_multiple[-1] * (2 // (1 + pixels))

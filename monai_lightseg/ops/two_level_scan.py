@@ -137,34 +137,35 @@ def _backward_tile(
     chunk = _chunk_size(length)
     u, delta, B, C, grad_y = (_chunked(tensor, chunk) for tensor in (u, delta, B, C, grad_y))
     decays, inputs, state = _recurrence(u, delta, A, B)
-    before, after = [], []
+    kept, reached = [], []
     for decay, row in zip(decays, inputs, strict=True):
-        before.append(decay * state)
-        state = before[-1] + row
-        after.append(state)
+        kept.append(decay * state)
+        state = kept[-1] + row
+        reached.append(state)
 
     # The gradient of each state is what its output sends plus what the next state sends: the same recurrence backwards.
-    sent = [y * c for y, c in zip(grad_y.unsqueeze(-2).unbind(0), C.unsqueeze(-3).unbind(0), strict=True)]
-    chunks = u.shape[-1]
-    sent[-1] = sent[-1] + functional.pad(grad_last.unsqueeze(-1), (chunks - 1, 0))
+    of_y = grad_y.unsqueeze(-2).unbind(0)
+    sent = [y * c for y, c in zip(of_y, C.unsqueeze(-3).unbind(0), strict=True)]
+    sent[-1] = sent[-1] + functional.pad(grad_last.unsqueeze(-1), (u.shape[-1] - 1, 0))
     flow = sent[-1]
-    for k in reversed(range(chunk - 1)):
-        flow = torch.addcmul(sent[k], decays[k + 1], flow)
+    for row, decay in zip(sent[-2::-1], decays[:0:-1], strict=True):
+        flow = torch.addcmul(row, decay, flow)
     through = _chunk_decay(delta, A).flip(-1)
-    grad_next = _starts(through, (decays[0] * flow).flip(-1)).flip(-1)
+    from_next = _starts(through, (decays[0] * flow).flip(-1)).flip(-1)
 
     drive = delta * u
+    per_row = (sent, decays, kept, reached, of_y, B.unsqueeze(-3), drive.unsqueeze(-2), delta.unsqueeze(-2))
     grad_drive, grad_delta, grad_B, grad_C = [], [], [], []
-    grad_A = torch.zeros_like(state)
-    for k in reversed(range(chunk)):
-        grad_state = sent[k] + grad_next
-        grad_next = decays[k] * grad_state
-        grad_exponent = before[k] * grad_state
-        grad_drive.append((grad_state * B[k].unsqueeze(-3)).sum(-2))
-        grad_delta.append((grad_exponent * A.unsqueeze(-1)).sum(-2))
-        grad_B.append((grad_state * drive[k].unsqueeze(-2)).sum(-3))
-        grad_C.append((after[k] * grad_y[k].unsqueeze(-2)).sum(-3))
-        grad_A = torch.addcmul(grad_A, grad_exponent, delta[k].unsqueeze(-2))
+    grad_A, of_A = torch.zeros_like(state), A.unsqueeze(-1)
+    for row, decay, old, new, y, b, x, dt in zip(*(tuple(rows)[::-1] for rows in per_row), strict=True):
+        grad_state = row + from_next
+        from_next = decay * grad_state
+        grad_exponent = old * grad_state
+        grad_drive.append((grad_state * b).sum(-2))
+        grad_delta.append((grad_exponent * of_A).sum(-2))
+        grad_B.append((grad_state * x).sum(-3))
+        grad_C.append((new * y).sum(-3))
+        grad_A = torch.addcmul(grad_A, grad_exponent, dt)
     of_drive, of_delta, of_B, of_C = (torch.stack(rows[::-1]) for rows in (grad_drive, grad_delta, grad_B, grad_C))
     of_u, of_delta = of_drive * delta, torch.addcmul(of_delta, of_drive, u)
     return (
@@ -196,21 +197,23 @@ def _chunk_decay(delta: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
 def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     """State at the start of each chunk, from what each chunk multiplies by and adds; chunks in the last axis."""
     chunks = end.shape[-1]
-    if isinstance(chunks, int):
-        shift = 1
-        while shift < chunks - 1:
-            earlier = functional.pad(end[..., :-shift], (shift, 0))
-            end = torch.addcmul(end, decay, earlier)
-            decay = decay * functional.pad(decay[..., :-shift], (shift, 0))
-            shift *= 2
-    else:
-        # The first chunk is empty: it multiplies by one and adds nothing, wherever a shift leads past the beginning.
-        place = torch.arange(chunks, device=end.device)
-        for shift in (2**i for i in range(OPEN_DOUBLINGS)):
-            earlier = (place - shift).clamp(min=0)
-            end = end + decay * end.index_select(-1, earlier)
-            decay = decay * decay.index_select(-1, earlier)
+    is_open = not isinstance(chunks, int)
+    shift = 1
+    while shift < (2**OPEN_DOUBLINGS if is_open else chunks - 1):
+        if shift > 1:
+            decay = decay * _shifted(decay, shift // 2)
+        end = torch.addcmul(end, decay, _shifted(end, shift))
+        shift *= 2
     return functional.pad(end[..., :-1], (1, 0))
+
+
+def _shifted(tensor: torch.Tensor, shift: int) -> torch.Tensor:
+    """Every chunk's value moved `shift` chunks on."""
+    if isinstance(tensor.shape[-1], int):
+        return functional.pad(tensor[..., :-shift], (shift, 0))
+    # The first chunk of an open length is empty, which stands for all places from which nothing comes.
+    places = torch.arange(tensor.shape[-1], device=tensor.device) - shift
+    return tensor.index_select(-1, places.clamp(min=0))
 
 
 def _chunk_size(length: int) -> int:

@@ -68,7 +68,7 @@ class LightsegMamba(nn.Module):
         y = selective_scan(
             x,
             self.dt_proj.weight @ dt,
-            -torch.exp(self.A_log.float()),
+            -torch.exp(self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32))),
             b,
             c,
             self.D,

@@ -14,8 +14,8 @@ import torch
 from monai.networks.layers.utils import get_act_layer, get_norm_layer
 from monai.utils import look_up_option
 from torch import nn
-from torch.nn import functional
 
+from monai_lightseg.networks.blocks.bilinear_doubling import double_bilinear
 from monai_lightseg.networks.blocks.bridges import LightsegBridge
 from monai_lightseg.networks.blocks.mamba import LightsegMamba
 from monai_lightseg.networks.blocks.max_pool import LightsegMaxPool
@@ -89,7 +89,7 @@ class UltraLightVMUNetDecoder(nn.Module):
         self.head = nn.Conv2d(features[0], out_channels, 1)
 
     def forward(self, pyramid: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
-        """Six maps, shallow to deep -> logits (B, out_channels, *size)."""
+        """Six maps, shallow to deep -> logits (B, out_channels, *size), `size` twice that of the first map."""
         *skips, x = pyramid
         if self.bridge is not None:
             skips = self.bridge(skips)
@@ -97,13 +97,9 @@ class UltraLightVMUNetDecoder(nn.Module):
             x = norm(level(x))
             # The deepest skip has the size of the deepest map already.
             if skip is not skips[-1]:
-                x = _resize(x, skip.shape[2:])
+                x = double_bilinear(x)
             x = self.dropout(self.act(x)) + skip
-        return _resize(self.head(x), size)
-
-
-def _resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    return functional.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+        return double_bilinear(self.head(x))
 
 
 @register_network(
