@@ -300,7 +300,9 @@ def test_meta_tensors(training, size):
         output = net(given)
         assert isinstance(output, MetaTensor)
         assert output.meta["filename_or_obj"] == names
+        assert output.is_batch == given.is_batch
         assert torch.equal(output.as_tensor(), net(given.as_tensor()))
+    assert net(batch)[1].meta["filename_or_obj"] == "1.png"
     net.zero_grad()
     net(batch).square().mean().backward()
     from_meta = {key: parameter.grad.clone() for key, parameter in net.named_parameters()}
