@@ -24,7 +24,7 @@ Recurrence = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 def loop_recurrence(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One Python step per position, by indexing, as mamba-ssm's own reference goes: what it has without CUDA."""
+    """One Python step per position, by indexing, as mamba-ssm's own reference function goes."""
     decays, inputs = _discretised(u, delta, A, B)
     state = torch.zeros_like(inputs[:, :, 0])
     rows = []
@@ -116,7 +116,7 @@ def backend_of(name: str, scan: Scan) -> ScanBackend:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return scan(u, delta, A, B.squeeze(1), C.squeeze(1), *rest, return_last_state=True)
 
-    return ScanBackend(name, run, lambda u: None)
+    return ScanBackend(name, run, lambda *_: None)
 
 
 loop_scan = scan_of(loop_recurrence)

@@ -10,6 +10,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from monai_lightseg.atomic import write_text
 
@@ -76,7 +77,7 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
             deep_supervision=False,
         )
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """AdamW over all parameters, polynomial decay per epoch."""
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)

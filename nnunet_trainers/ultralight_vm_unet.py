@@ -1,7 +1,8 @@
-"""UltraLight VM-UNet, 2D, as it was released to be trained, with nnU-Net's augmentation or (`_paper`) its own."""
+"""UltraLight VM-UNet, 2D, with the optimiser and loss of its release; nnU-Net's augmentation, or (`_paper`) its own."""
 
 import torch
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_loss
+from torch.optim.lr_scheduler import LRScheduler
 
 from nnunet_trainers.base import epoch_variants, nnUNetTrainerLightseg
 from nnunet_trainers.cosine_schedule import CosineSchedule
@@ -22,9 +23,9 @@ class nnUNetTrainerUltraLightVMUNet(nnUNetTrainerLightseg):
 
     build_network_architecture = staticmethod(network_builder("ultralight_vm_unet"))
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, CosineSchedule]:
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """AdamW over all parameters, cosine annealing per epoch."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
+        optimizer, _ = super().configure_optimizers()
         return optimizer, CosineSchedule(optimizer, self.cosine_epochs or self.num_epochs, minimum=1e-5)
 
     def _build_loss(self) -> DC_and_CE_loss | DC_and_BCE_loss:
@@ -38,7 +39,9 @@ class nnUNetTrainerUltraLightVMUNet(nnUNetTrainerLightseg):
 class nnUNetTrainerUltraLightVMUNet_paper(nnUNetTrainerUltraLightVMUNet):
     """The same with the augmentation, the 250 epochs and the learning rate, down and up in 100 epochs, of the release.
 
-    Patch, batch and normalisation stay those of the plans; `lightseg nnunet plan` gives batches of 8, as released.
+    The rest stays nnU-Net's: patch, batch and normalisation of the plans (`lightseg nnunet plan` gives batches of 8, as
+    released), 250 batches an epoch with its foreground sampling, clipped gradients, mixed precision on CUDA, and the
+    final checkpoint instead of the one of lowest validation loss.
     """
 
     epochs = 250

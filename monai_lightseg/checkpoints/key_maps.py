@@ -43,8 +43,8 @@ def _unet_decoder() -> KeyMap:
 
 def _ultralight_vm_unet() -> KeyMap:
     maps: KeyMap = ()
-    for part, norm in (("encoder", "ebn"), ("decoder", "dbn")):
-        for i in range(6):
+    for part, norm, levels in (("encoder", "ebn", 6), ("decoder", "dbn", 5)):
+        for i in range(levels):
             # A level is a convolution or a PVM layer, in a Sequential of one or bare.
             maps += (
                 (rf"{part}{i + 1}\.(?:0\.)?(.+)", rf"{part}.levels.{i}.\1"),

@@ -1,4 +1,4 @@
-"""Which back end computes a selective scan: the first in the table that can, unless one is forced.
+"""Which back end computes a selective scan: the last registered that can, unless one is forced.
 
 A new back end is one `register_scan_backend(ScanBackend(...))` here; nothing else has to know of it.
 """
@@ -19,7 +19,7 @@ __all__ = ["ScanBackend", "chosen_backend", "list_scan_backends", "register_scan
 ENVIRONMENT_VARIABLE = "LIGHTSEG_SCAN_BACKEND"
 
 ScanFunction = Callable[..., tuple[torch.Tensor, torch.Tensor]]
-Obstacle = Callable[[torch.Tensor], str | None]
+Obstacle = Callable[[torch.Tensor, torch.Tensor, bool], str | None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ScanBackend:
         name: what forces it.
         run: (u, delta, A, B, C, D, z, delta_bias, delta_softplus) -> output (B, D, L) and last state (B, D, N), both
             at least float32, on inputs that were checked; B and C are (B, G, N, L).
-        obstacle: u -> why it cannot run for this input here, or None.
+        obstacle: (u, A, whether the last state is asked for) -> why it cannot run for this input here, or None.
     """
 
     name: str
@@ -77,29 +77,30 @@ def scan_backend(backend: str | ScanBackend) -> Iterator[None]:
         _forced.reset(token)
 
 
-def chosen_backend(u: torch.Tensor) -> ScanBackend:
+def chosen_backend(u: torch.Tensor, A: torch.Tensor, return_last_state: bool) -> ScanBackend:
     """The back end for an input: forced by `scan_backend`, by LIGHTSEG_SCAN_BACKEND, or the first that can run it.
 
     Raises:
-        ValueError: LIGHTSEG_SCAN_BACKEND holds no known name, or a forced back end cannot run `u`.
+        ValueError: LIGHTSEG_SCAN_BACKEND holds no known name, or a forced back end cannot run this input.
     """
-    forced = _forced.get() or os.environ.get(ENVIRONMENT_VARIABLE, "auto")
+    forced = _forced.get() or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    request = (u, A, return_last_state)
     if forced == "auto":
-        return next(_BACKENDS[name] for name in list_scan_backends() if _BACKENDS[name].obstacle(u) is None)
+        return next(_BACKENDS[name] for name in list_scan_backends() if _BACKENDS[name].obstacle(*request) is None)
     if isinstance(forced, str):
         _check_name(forced)
         forced = _BACKENDS[forced]
-    obstacle = forced.obstacle(u)
+    obstacle = forced.obstacle(*request)
     if obstacle:
-        raise ValueError(f"scan back end {forced.name!r} was asked for, but {obstacle}")
+        raise ValueError(f"scan back end {forced.name!r} was asked for, but {obstacle}; use 'auto' or 'torch'")
     return forced
 
 
 def _check_name(name: str) -> None:
     known = ["auto", *list_scan_backends()]
     if name not in known:
-        raise ValueError(f"no scan back end {name!r}; known: {', '.join(known)}")
+        raise ValueError(f"scan_backend or {ENVIRONMENT_VARIABLE} names {name!r}; known: {', '.join(known)}")
 
 
-register_scan_backend(ScanBackend("torch", two_level_scan, lambda u: None))
+register_scan_backend(ScanBackend("torch", two_level_scan, lambda *_: None))
 register_scan_backend(ScanBackend("mamba_ssm", mamba_ssm_scan, mamba_ssm_obstacle))

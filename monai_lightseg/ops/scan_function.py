@@ -42,6 +42,19 @@ def selective_scan(
     *,
     return_last_state: Literal[True],
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
+@overload
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+    z: torch.Tensor | None,
+    delta_bias: torch.Tensor | None,
+    delta_softplus: bool,
+    return_last_state: Literal[True],
+) -> tuple[torch.Tensor, torch.Tensor]: ...
 def selective_scan(
     u: torch.Tensor,
     delta: torch.Tensor,
@@ -58,6 +71,9 @@ def selective_scan(
 
     Then D u is added, and the result multiplied by silu(z). float16 and bfloat16 are computed in float32, inside
     autocast too; float64 stays. MetaTensors are taken as plain tensors.
+
+    The states are meant to decay, as in Mamba: exp(delta A) at most 1. Growing ones can overflow before the sequential
+    recurrence would. There are no second derivatives, and so no torch.func.grad.
 
     Args:
         u: input (B, D, L).
@@ -76,14 +92,15 @@ def selective_scan(
         y (B, D, L) in the dtype of `u`; with `return_last_state` also the last state (B, D, N), at least float32.
 
     Raises:
-        ValueError: complex A, B or C, a shape that does not fit, a length of 0, or a forced back end that cannot run
-            this input.
+        ValueError: a complex or integer input, a shape that does not fit, a length of 0, or a forced back end that
+            cannot run this input.
     """
     u, delta, A, B, C = (_plain(tensor) for tensor in (u, delta, A, B, C))
     D, z, delta_bias = (None if tensor is None else _plain(tensor) for tensor in (D, z, delta_bias))
     _check(u, delta, A, B, C, D, z, delta_bias)
     B, C = _grouped(u, B, C)
-    y, last_state = chosen_backend(u).run(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    backend = chosen_backend(u, A, return_last_state)
+    y, last_state = backend.run(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
 
@@ -102,8 +119,12 @@ def _check(
     z: torch.Tensor | None,
     delta_bias: torch.Tensor | None,
 ) -> None:
-    if A.is_complex() or B.is_complex() or C.is_complex():
-        raise ValueError("A, B and C must be real: complex state spaces are not supported; pass their real forms")
+    given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
+    for name, tensor in given.items():
+        if tensor is not None and not tensor.is_floating_point():
+            raise ValueError(
+                f"{name} must be real and floating point, got {tensor.dtype}: complex forms are not supported"
+            )
     if u.ndim != 3 or u.shape[-1] == 0:
         raise ValueError(f"u must have the shape (B, D, L) with L of 1 or more, got {tuple(u.shape)}")
     batch, channels, length = u.shape

@@ -6,7 +6,7 @@ into the state at the start of each; a second loop over K positions runs all chu
 recurrence, in about 2 K + log2(L / K) steps instead of L. Axes are (K, B, G, D, N, chunks): chunks come last so
 that each operation runs over contiguous memory.
 
-The backward recomputes the states tile by tile and keeps none of them, so memory grows with the inputs and not with the
+The backward recomputes the states and keeps none of them, so what training keeps grows with the inputs and not with the
 number of states. Nothing here is a matrix product: autocast lowers no part of it.
 """
 
@@ -15,7 +15,6 @@ from itertools import product
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 __all__ = ["two_level_scan"]
@@ -24,9 +23,10 @@ Tile = tuple[slice, slice, slice]
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 Gradients = tuple[torch.Tensor, ...]
 
-# A tile holds up to this many states: a few MB, which stay in the cache and below what malloc returns to the system.
+# A tile holds up to this many states, or one channel: larger ones ran at half the speed.
 TILE_STATES = 2**20
-# Positions per chunk, and doublings, of a graph whose length is left open: enough for a million positions.
+# Positions per chunk, and doublings, of a graph whose length is left open: enough for 2**20 positions. Longer sequences
+# would forget what lies further back.
 OPEN_CHUNK = 16
 OPEN_DOUBLINGS = 16
 
@@ -96,8 +96,10 @@ class _TwoLevelScan(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: torch.Tensor, grad_last: torch.Tensor) -> Gradients:
+        if torch.is_grad_enabled():
+            # once_differentiable lets losses that are linear in y pass, with wrong second derivatives.
+            raise NotImplementedError("the scan has no second derivatives: call backward without create_graph")
         u, delta, A, B, C = inputs = ctx.saved_tensors
         tiles = _tiles(u, A)
         if len(tiles) == 1:
@@ -253,7 +255,7 @@ def _margins(length: int, chunk: int) -> tuple[int, int]:
 
 
 def _tiles(u: torch.Tensor, A: torch.Tensor) -> list[Tile]:
-    """Slices of batch, groups and channels that hold at most TILE_STATES states each; a graph gets one tile."""
+    """Slices of batch, groups and channels of up to TILE_STATES states, or of one channel; a graph gets one tile."""
     if torch.compiler.is_compiling():
         return [(slice(None), slice(None), slice(None))]
     states = A.shape[-1] * u.shape[-1]

@@ -67,7 +67,7 @@ def test_networks_sees_a_wrong_scan(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     networks = importlib.import_module("networks")
     right = networks.LOOP
-    wrong = ScanBackend("wrong", lambda u, delta, A, *rest: right.run(u, delta, 1.01 * A, *rest), lambda u: None)
+    wrong = ScanBackend("wrong", lambda u, delta, A, *rest: right.run(u, delta, 1.01 * A, *rest), lambda *_: None)
     network, x = networks.ultralight_network().eval(), torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         outputs = {

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import pytest
@@ -27,11 +26,15 @@ def counting_backend(name="counting"):
         calls.append((B.shape, C.shape))
         return u, u.new_zeros(*u.shape[:2], A.shape[1])
 
-    return ScanBackend(name, run, lambda u: None), calls
+    return ScanBackend(name, run, lambda *_: None), calls
+
+
+def chosen():
+    return dispatch.chosen_backend(torch.zeros(1, 1, 1), torch.zeros(1, 1), False)
 
 
 def test_auto_takes_torch_on_a_cpu():
-    assert dispatch.chosen_backend(torch.zeros(1, 1, 1)).name == "torch"
+    assert chosen().name == "torch"
     assert list_scan_backends()[-1] == "torch"
 
 
@@ -50,13 +53,13 @@ def test_context_manager_forces_and_restores():
 def test_context_manager_restores_after_an_error():
     with pytest.raises(KeyError), scan_backend(counting_backend()[0]):
         raise KeyError
-    assert dispatch.chosen_backend(torch.zeros(1, 1, 1)).name == "torch"
+    assert chosen().name == "torch"
 
 
 def test_context_manager_holds_in_its_own_thread_only():
     names = []
     with scan_backend(counting_backend()[0]):
-        thread = threading.Thread(target=lambda: names.append(dispatch.chosen_backend(torch.zeros(1, 1, 1)).name))
+        thread = threading.Thread(target=lambda: names.append(chosen().name))
         thread.start()
         thread.join()
     assert names == ["torch"]
@@ -68,13 +71,15 @@ def test_environment_variable(monkeypatch):
         selective_scan(**scan_inputs(1, 2, 3))
     with scan_backend("auto"):
         selective_scan(**scan_inputs(1, 2, 3))
+    monkeypatch.setenv("LIGHTSEG_SCAN_BACKEND", "")
+    selective_scan(**scan_inputs(1, 2, 3))
     monkeypatch.setenv("LIGHTSEG_SCAN_BACKEND", "tritn")
-    with pytest.raises(ValueError, match="no scan back end 'tritn'; known: auto, mamba_ssm, torch"):
+    with pytest.raises(ValueError, match="LIGHTSEG_SCAN_BACKEND names 'tritn'; known: auto, mamba_ssm, torch"):
         selective_scan(**scan_inputs(1, 2, 3))
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="no scan back end 'cuda'"), scan_backend("cuda"):
+    with pytest.raises(ValueError, match="names 'cuda'; known"), scan_backend("cuda"):
         pass
 
 
@@ -93,7 +98,9 @@ def test_register(monkeypatch):
 def test_auto_passes_over_a_back_end_that_cannot(monkeypatch):
     monkeypatch.setattr(dispatch, "_BACKENDS", dict(dispatch._BACKENDS))
     backend, calls = counting_backend("native")
-    register_scan_backend(ScanBackend("native", backend.run, lambda u: "no float64" if u.dtype.itemsize == 8 else None))
+    register_scan_backend(
+        ScanBackend("native", backend.run, lambda u, *_: "no float64" if u.dtype.itemsize == 8 else None)
+    )
     selective_scan(**scan_inputs(1, 2, 3))
     assert calls == []
 
@@ -103,11 +110,24 @@ def test_mamba_ssm_obstacles(monkeypatch):
         device = torch.device("cuda", 0)
         dtype = torch.float32
 
-    assert "not installed" in mamba_ssm_scan.mamba_ssm_obstacle(OnCuda)
-    monkeypatch.setattr(mamba_ssm_scan, "find_spec", lambda name: ModuleSpec(name, None))
-    assert mamba_ssm_scan.mamba_ssm_obstacle(OnCuda) is None
+    def obstacle(states=16, return_last_state=False):
+        mamba_ssm_scan._import_problem.cache_clear()
+        return mamba_ssm_scan.mamba_ssm_obstacle(OnCuda, torch.zeros(1, states), return_last_state)
+
+    def broken(name):
+        raise OSError("undefined symbol")
+
+    monkeypatch.setattr(mamba_ssm_scan, "import_module", broken)
+    assert "does not import (OSError: undefined symbol)" in obstacle()
+    monkeypatch.setattr(mamba_ssm_scan, "import_module", lambda name: None)
+    assert obstacle() is None
+    assert "256 states at most" in obstacle(states=257)
+    assert "no gradient" in obstacle(return_last_state=True)
+    with torch.no_grad():
+        assert obstacle(return_last_state=True) is None
     OnCuda.dtype = torch.float64
-    assert "float64" in mamba_ssm_scan.mamba_ssm_obstacle(OnCuda)
+    assert "float64" in obstacle()
+    mamba_ssm_scan._import_problem.cache_clear()
 
 
 def test_mamba_ssm_is_called_as_its_function_is_defined(monkeypatch):
@@ -124,7 +144,7 @@ def test_mamba_ssm_is_called_as_its_function_is_defined(monkeypatch):
     for name in ("mamba_ssm", "mamba_ssm.ops"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, interface.__name__, interface)
-    forced = ScanBackend("mamba_ssm", mamba_ssm_scan.mamba_ssm_scan, lambda u: None)
+    forced = ScanBackend("mamba_ssm", mamba_ssm_scan.mamba_ssm_scan, lambda *_: None)
     inputs = scan_inputs(2, 4, 10, groups=2)
     inputs["u"] = inputs["u"].half()
     expected = selective_scan(**inputs, delta_softplus=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_lightseg.ops import scan_backend, selective_scan
+from monai_lightseg.ops import ScanBackend, scan_backend, selective_scan
 from tests.ops.reference_scan import relative_error, scan_inputs, with_gradients
 
 SEQUENCES = ("u", "delta", "B", "C", "z")
@@ -54,8 +54,10 @@ def test_compiled_sees_a_forced_back_end():
     torch._dynamo.reset()
     compiled = torch.compile(lambda inputs: selective_scan(**inputs), fullgraph=True, backend="eager")
     inputs = scan_inputs(1, 2, 10)
-    with scan_backend("torch"):
-        assert torch.equal(compiled(inputs), selective_scan(**inputs))
+    doubling = ScanBackend("doubling", lambda u, *_: (2 * u, u), lambda *_: None)
+    with scan_backend(doubling):
+        assert torch.equal(compiled(inputs), 2 * inputs["u"])
+    assert not torch.equal(compiled(inputs), 2 * inputs["u"])
 
 
 def test_export_with_open_batch():

@@ -60,10 +60,8 @@ class LightsegChannelBridge(nn.Module):
         means = self.mix(means.unsqueeze(1)).squeeze(1)
         if self.split_att == "conv":
             means = means.unsqueeze(-1)
-        return [torch.sigmoid(attention(means)).reshape(-1, x.shape[1], 1, 1) for attention, x in self._pairs(maps)]
-
-    def _pairs(self, maps: Sequence[torch.Tensor]) -> "zip[tuple[nn.Module, torch.Tensor]]":
-        return zip(self.attentions, maps, strict=True)
+        weights = [torch.sigmoid(attention(means)) for attention in self.attentions]
+        return [weight.reshape(-1, x.shape[1], 1, 1) for weight, x in zip(weights, maps, strict=True)]
 
 
 class LightsegBridge(nn.Module):

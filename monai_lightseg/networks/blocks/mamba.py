@@ -18,6 +18,9 @@ __all__ = ["LightsegMamba"]
 class LightsegMamba(nn.Module):
     """Mamba-1 block on a sequence, (B, L, d_model) -> (B, L, d_model); weights of mamba-ssm's `Mamba` load as they are.
 
+    The linear layers and the convolution hold weights and are not called, as in mamba-ssm's fused path: forward hooks
+    on them do not fire, and tools that wrap or replace modules do not reach them.
+
     Args:
         d_model: channels.
         d_state: states per inner channel.

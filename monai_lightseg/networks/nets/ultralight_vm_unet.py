@@ -131,8 +131,8 @@ class UltraLightVMUNetDecoder(nn.Module):
         notes=(
             "The MACs as the papers count are the paper's 0.060 GFLOPs: multiply-accumulates of modules. The fused "
             "Mamba block counts nothing there, so all settings have the same figure.",
-            "The FLOPs as built are the true figure: 2 per multiply-accumulate of all convolutions and matrix products "
-            "(0.132 G) and 9 per state and position of the scans (0.015 G).",
+            "The FLOPs as built count 2 per multiply-accumulate of all convolutions and matrix products (0.132 G) and, "
+            "as VMamba's counter does, 9 per state and position and 1 per input for D and for z of the scans (0.015 G).",
         ),
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
         reported=tuple(
@@ -150,7 +150,8 @@ class UltraLightVMUNet(UNetLike):
         spatial_dims: must be 2.
         in_channels: channels of the image.
         out_channels: channels of the logits.
-        features: channels of the six levels, shallow to deep; those of the last four multiples of `branches`.
+        features: channels of the six levels, shallow to deep; those of the last four multiples of `branches`, those of
+            the first five of the norm's groups.
         branches: channel chunks of every PVM layer: 4 (released), 2 or 1 in the paper.
         bridge: whether the skip connections pass the attention bridge.
         split_att: "fc" or "conv", the form of the bridge's channel attention.
@@ -201,7 +202,10 @@ class UltraLightVMUNet(UNetLike):
 
 
 def _init_as_released(module: nn.Module, skip_mamba: bool) -> None:
-    """Linear weights N(0, 0.02) cut at 2, convolution weights N(0, 2 / fan out), biases 0 except those of 1D convs."""
+    """Normal weights: linear ones of deviation 0.02, cut at 2, of convolutions sqrt(2 / fan out); biases 0.
+
+    As released, a depthwise 1D convolution counts all its channels in the fan out, and keeps its bias.
+    """
     if skip_mamba and isinstance(module, LightsegMamba):
         return
     if isinstance(module, nn.Linear):
