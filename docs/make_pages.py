@@ -71,7 +71,7 @@ def network_page(card: NetworkCard) -> str:
     text += _section("Notes", card.notes)
     text += _section("Not supported", [f"{name}: {reason}" for name, reason in card.not_supported.items()])
     text += _section(
-        "Figures of the paper",
+        "Figures its authors report",
         [f"{figure.data_set}, {figure.protocol}: {figure.metric} {figure.value}" for figure in card.reported],
     )
     return "\n".join(text) + "\n"

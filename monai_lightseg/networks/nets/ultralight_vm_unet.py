@@ -132,14 +132,12 @@ class UltraLightVMUNetDecoder(nn.Module):
             "The MACs as the papers count are the paper's 0.060 GFLOPs: multiply-accumulates of modules. The fused "
             "Mamba block counts nothing there, so all settings have the same figure.",
             "The FLOPs as built count 2 per multiply-accumulate of all convolutions and matrix products (0.132 G) and, "
-            "as VMamba's counter does, 9 per state and position and 1 per input for D and for z of the scans (0.015 G).",
+            "as VMamba's counter does, 9 per state and position and 1 per input for D and z of the scans (0.015 G).",
         ),
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
         reported=tuple(
-            ReportedFigure(
-                "ISIC 2017", f"1250/150/600 in unsorted file order, {branches} branches", "pooled DSC", value
-            )
-            for branches, value in ((4, "0.9091"), (2, "0.9073"), (1, "0.9069"))
+            ReportedFigure("ISIC 2017", f"README of the release, 1250/150/600, {setting}", "pooled DSC", value)
+            for setting, value in (("4 branches", "0.9091"), ("2 branches", "0.9073"), ("1 branch", "0.9069"))
         ),
     )
 )
