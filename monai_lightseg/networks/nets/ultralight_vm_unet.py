@@ -97,9 +97,9 @@ class UltraLightVMUNetDecoder(nn.Module):
             x = norm(level(x))
             # The deepest skip has the size of the deepest map already.
             if skip is not skips[-1]:
-                x = double_bilinear(x)
+                x = double_bilinear(x, skip.shape[2:])
             x = self.dropout(self.act(x)) + skip
-        return double_bilinear(self.head(x))
+        return double_bilinear(self.head(x), size)
 
 
 @register_network(
