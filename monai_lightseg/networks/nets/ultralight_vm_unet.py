@@ -129,7 +129,7 @@ class UltraLightVMUNetDecoder(nn.Module):
             "The released code has four branches; 2 and 1 are settings 2 and 1 of the paper, with its parameters.",
         ),
         notes=(
-            "torch.compile needs dynamic=False where images have several sizes: a graph with open sides takes very long.",
+            "torch.compile needs dynamic=False where images have several sizes: open sides take very long to compile.",
             "The MACs as the papers count are the paper's 0.060 GFLOPs: multiply-accumulates of modules. The fused "
             "Mamba block counts nothing there, so all settings have the same figure.",
             "The FLOPs as built count 2 per multiply-accumulate of all convolutions and matrix products (0.132 G) and, "
