@@ -7,7 +7,7 @@ import torch
 from monai.networks import eval_mode
 from torch import nn
 
-from monai_lightseg.profiling.counting import count_flops, count_macs_thop, count_parameters
+from monai_lightseg.profiling.counting import count_flops, count_macs, count_macs_thop, count_parameters
 from monai_lightseg.profiling.latency import interleaved_cpu_seconds
 
 __all__ = ["Comparison", "NetworkCost", "compare"]
@@ -21,7 +21,7 @@ class NetworkCost:
         parameters: number of values in all parameters.
         macs_thop: multiply-accumulates as the papers count them; see `count_macs_thop`.
         macs: multiply-accumulates of convolutions and matrix products as built.
-        flops: floating point operations of the same, 2 per multiply-accumulate.
+        flops: floating point operations of the same, 2 per multiply-accumulate, and of selective scans.
         cpu_seconds: median CPU time of a forward in eval mode.
     """
 
@@ -97,8 +97,8 @@ def compare(
         NetworkCost(
             parameters=count_parameters(network),
             macs_thop=count_macs_thop(network, input_size),
-            macs=(flops := count_flops(network, input_size)) // 2,
-            flops=flops,
+            macs=count_macs(network, input_size),
+            flops=count_flops(network, input_size),
             cpu_seconds=seconds[name],
         )
         for name, network in (("before", before), ("after", after))

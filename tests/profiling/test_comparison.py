@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from monai_lightseg.networks import create_network, replace_decoder
-from monai_lightseg.profiling import Comparison, NetworkCost, compare, interleaved_cpu_seconds
+from monai_lightseg.profiling import (
+    Comparison,
+    NetworkCost,
+    compare,
+    count_flops,
+    count_macs,
+    interleaved_cpu_seconds,
+)
 
 BEFORE = NetworkCost(parameters=2_000_000, macs_thop=4_000_000_000, macs=8, flops=16, cpu_seconds=0.5)
 AFTER = NetworkCost(parameters=1_000_000, macs_thop=1_000_000_000, macs=2, flops=4, cpu_seconds=0.25)
@@ -78,3 +85,10 @@ def test_threads_are_restored_after_an_error():
     with pytest.raises(KeyError, match="stop"):
         interleaved_cpu_seconds({"a": fail}, threads=threads + 1)
     assert torch.get_num_threads() == threads
+
+
+def test_operations_of_a_scan_are_no_multiply_accumulates():
+    network = create_network("ultralight_vm_unet")
+    cost = compare(network, network, input_size=(1, 3, 64, 64), repeats=1).before
+    assert cost.macs == count_macs(network, (1, 3, 64, 64))
+    assert cost.flops == count_flops(network, (1, 3, 64, 64)) > 2 * cost.macs
