@@ -30,12 +30,13 @@ class ScanBackend:
         name: what forces it.
         run: (u, delta, A, B, C, D, z, delta_bias, delta_softplus) -> output (B, D, L) and last state (B, D, N), both
             at least float32, on inputs that were checked; B and C are (B, G, N, L).
-        obstacle: (u, A, whether the last state is asked for) -> why it cannot run for this input here, or None.
+        obstacle: (u, A, whether the last state is asked for) -> why it cannot run for this input here, or None; by
+            default there is none.
     """
 
     name: str
     run: ScanFunction
-    obstacle: Obstacle
+    obstacle: Obstacle = lambda *_: None
 
 
 _BACKENDS: dict[str, ScanBackend] = {}
@@ -102,5 +103,5 @@ def _check_name(name: str) -> None:
         raise ValueError(f"scan_backend or {ENVIRONMENT_VARIABLE} names {name!r}; known: {', '.join(known)}")
 
 
-register_scan_backend(ScanBackend("torch", two_level_scan, lambda *_: None))
+register_scan_backend(ScanBackend("torch", two_level_scan))
 register_scan_backend(ScanBackend("mamba_ssm", mamba_ssm_scan, mamba_ssm_obstacle))

@@ -62,7 +62,7 @@ def _count_operations(network: nn.Module, input_size: Sequence[int]) -> tuple[in
         return torch.zeros_like(u), u.new_zeros(*u.shape[:2], A.shape[1])
 
     counter = FlopCounterMode(display=False)
-    counting_backend = ScanBackend("counting", count_scan, lambda *_: None)
+    counting_backend = ScanBackend("counting", count_scan)
     with torch.no_grad(), eval_mode(network), counter, scan_backend(counting_backend):
         network(_zeros(network, input_size))
     return int(counter.get_total_flops()), of_scans

@@ -7,7 +7,7 @@ Segmentation", 2024, arXiv 2403.20035.
 import torch
 from torch import nn
 
-__all__ = ["LightsegParallel", "merge_branches", "split_branches"]
+__all__ = ["LightsegParallel", "in_branches", "merge_branches", "split_branches"]
 
 
 def split_branches(tokens: torch.Tensor, branches: int) -> torch.Tensor:
@@ -22,6 +22,11 @@ def merge_branches(tokens: torch.Tensor, branches: int) -> torch.Tensor:
     batch, channels = tokens.shape[0], tokens.shape[-1]
     whole = tokens.movedim(-1, 1).reshape(batch // branches, channels * branches, *tokens.shape[1:-1])
     return whole.movedim(1, -1)
+
+
+def in_branches(module: nn.Module, tokens: torch.Tensor, branches: int) -> torch.Tensor:
+    """`module` on each of `branches` channel chunks of (B, ..., C), in one call of batch B * branches."""
+    return merge_branches(module(split_branches(tokens, branches)), branches)
 
 
 class LightsegParallel(nn.Module):
@@ -48,4 +53,4 @@ class LightsegParallel(nn.Module):
         """
         if tokens.shape[-1] % self.branches:
             raise ValueError(f"{tokens.shape[-1]} channels do not split into {self.branches} equal branches")
-        return merge_branches(self.module(split_branches(tokens, self.branches)), self.branches)
+        return in_branches(self.module, tokens, self.branches)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_lightseg.networks.blocks.mamba import LightsegMamba
-from monai_lightseg.networks.blocks.parallel import merge_branches, split_branches
+from monai_lightseg.networks.blocks.parallel import in_branches
 
 __all__ = ["LightsegPVM"]
 
@@ -53,7 +53,6 @@ class LightsegPVM(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, *spatial) -> (B, out_channels, *spatial)."""
         tokens = self.norm(x.flatten(2).transpose(1, 2))
-        chunks = split_branches(tokens, self.branches)
-        chunks = self.mamba(chunks) + self.skip_scale * chunks
-        tokens = self.proj(self.norm(merge_branches(chunks, self.branches)))
+        tokens = in_branches(self.mamba, tokens, self.branches) + self.skip_scale * tokens
+        tokens = self.proj(self.norm(tokens))
         return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
