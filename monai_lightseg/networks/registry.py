@@ -55,6 +55,7 @@ class NetworkCard:
         description: one sentence.
         quirks: released behaviour that is kept, and the options that turn it off.
         notes: what else a user should know, such as how the figures above come about.
+        parallelized: what `parallelize` replaces by parallel vision Mamba layers.
         not_supported: capability (`script`, `export`, `onnx`, `compile`) -> reason.
         reported: figures the paper prints.
     """
@@ -75,6 +76,7 @@ class NetworkCard:
     class_name: str = ""
     quirks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    parallelized: str = ""
     not_supported: dict[str, str] = field(default_factory=dict)
     reported: tuple[ReportedFigure, ...] = ()
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from monai.data.meta_tensor import MetaTensor
@@ -25,13 +26,19 @@ class UNetLike(nn.Module):
 
     Args:
         encoder: module (B, in_channels, *spatial) -> list of feature maps, shallow to deep.
-        decoder: module (pyramid, size) -> logits (B, out_channels, *size).
+        decoder: module (pyramid, size) -> logits (B, out_channels, *size); with deep supervision, in training, a list:
+            these first, then auxiliary logits at the sizes of levels, finest first.
         spatial_dims: 2 or 3.
         in_channels: channels of the input.
         out_channels: channels of the logits.
         encoder_channels: channels of each pyramid level, shallow to deep.
         encoder_strides: input size over level size, one integer or one per axis for each level.
     """
+
+    # What `parallelize` replaces by parallel vision Mamba layers.
+    base_block: ClassVar[type[nn.Module] | None] = None
+    # Weights of the losses of the auxiliary logits, finest first, as the paper trains; empty where there are none.
+    auxiliary_weights: ClassVar[tuple[float, ...]] = ()
 
     def __init__(
         self,
@@ -59,12 +66,15 @@ class UNetLike(nn.Module):
         """Image (B, in_channels, *spatial), sides multiples of `size_multiple` -> pyramid, shallow to deep."""
         return list(self.encoder(x))
 
-    def decode(self, pyramid: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
-        """Pyramid, shallow to deep -> logits (B, out_channels, *size)."""
+    def decode(self, pyramid: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor | list[torch.Tensor]:
+        """Pyramid, shallow to deep -> what the decoder makes of it: logits (B, out_channels, *size), or a list."""
         return self.decoder(pyramid, size)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Image (B, in_channels, *spatial) of any size -> logits (B, out_channels, *spatial); MetaTensor to MetaTensor.
+
+        With deep supervision, in training: a list of these and of auxiliary logits, finest first, each with the sides
+        of the image divided by its stride, rounded up; auxiliary logits are plain tensors.
 
         Raises:
             ValueError: wrong number of axes or channels, or a training batch with one value per channel.
@@ -72,10 +82,17 @@ class UNetLike(nn.Module):
         self._check_input(x)
         if isinstance(x, MetaTensor):
             # Plain inside: a MetaTensor would carry its metadata through every operation.
-            return MetaTensor(self.forward(x.as_tensor())).copy_meta_from(x)
+            outputs = self.forward(x.as_tensor())
+            if isinstance(outputs, list):
+                return [MetaTensor(outputs[0]).copy_meta_from(x), *outputs[1:]]
+            return MetaTensor(outputs).copy_meta_from(x)
         padded = self._pad(x)
-        logits = self.decode(self.encode(padded), padded.shape[2:])
-        return logits if padded is x else _pad_ends(logits, x.shape[2:], mode="constant")
+        outputs = self.decode(self.encode(padded), padded.shape[2:])
+        if padded is x:
+            return outputs
+        if isinstance(outputs, list):
+            return [_crop_to_image(logits, x.shape[2:], padded.shape[2:]) for logits in outputs]
+        return _pad_ends(outputs, x.shape[2:], mode="constant")
 
     def _check_input(self, x: torch.Tensor) -> None:
         if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
@@ -111,6 +128,12 @@ def _normalises_each_channel(module: nn.Module) -> bool:
     if isinstance(module, nn.GroupNorm):
         return module.num_groups == module.num_channels
     return isinstance(module, nn.modules.instancenorm._InstanceNorm)
+
+
+def _crop_to_image(logits: torch.Tensor, size: Sequence[int], padded_size: Sequence[int]) -> torch.Tensor:
+    """The part of logits at any stride of an image padded to `padded_size` that shows the image itself."""
+    sides = zip(size, logits.shape[2:], padded_size, strict=True)
+    return _pad_ends(logits, [-(-side * of_logits // padded) for side, of_logits, padded in sides], mode="constant")
 
 
 def _pad_ends(x: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:

@@ -4,7 +4,8 @@ With phase(key) = sum of the key's UTF-8 bytes modulo 97 and i the C-order index
     wave  = sin(0.37 i + phase)
     mixed = sin(0.37 i + phase + 3 sin(0.011 (i^2 mod 1000)))
 integers are 0, running means 0.05 wave, running variances 1 + 0.1 |wave|, biases 0.05 wave, norm scales 1 + 0.1 wave;
-of a Mamba A_log is log(1..N) + 0.05 wave, D and the PVM layer's skip_scale 1 + 0.1 wave, dt_proj.bias wave - 4;
+of a Mamba A_log is log(1..N) + 0.05 wave, D and the PVM layer's skip_scale 1 + 0.1 wave, dt_proj.bias wave - 4; the
+learned planes and lines of EGE-UNet (params_*) 1 + 0.1 wave;
 matrices and kernels gain / sqrt(fan in) * mixed with gain 1 (one input channel), 2.4 (larger 2D kernels) or 1.8.
 The fill is computed in float64 and cast last. Inputs are 0.5 + 0.5 sin(0.01 i).
 """
@@ -38,7 +39,7 @@ def _values(key: str, shape: list[int]) -> np.ndarray:
     wave = np.sin(angle).reshape(shape)
     if leaf == "A_log":
         return np.log(np.arange(1, shape[-1] + 1)) + 0.05 * wave
-    if leaf in ("D", "skip_scale"):
+    if leaf in ("D", "skip_scale", "params_xy", "params_zx", "params_zy"):
         return 1 + 0.1 * wave
     if key.endswith("dt_proj.bias"):
         return wave - 4

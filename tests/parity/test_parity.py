@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from monai_lightseg.checkpoints import convert
 from monai_lightseg.networks import create_network
@@ -23,14 +24,17 @@ def read(path):
 
 
 WITH_GRADIENTS = [path for path in FIXTURES if read(path)["grad_cases"]]
+WITH_AUXILIARY = [path for path in FIXTURES if "auxiliary" in read(path)["cases"][0]]
+# What the authors' networks end in; ours give the logits in front of it.
+ACTIVATIONS = {"sigmoid": torch.sigmoid, "none": torch.nn.Identity()}
 
 
 def filled_weights(fixture):
     return {key: filled_tensor(key, shape, dtype) for key, shape, dtype in fixture["keys"]}
 
 
-def filled_network(fixture):
-    network = create_network(fixture["network"], **fixture["arguments"])
+def filled_network(fixture, **more):
+    network = create_network(fixture["network"], **fixture["arguments"], **more)
     converted = convert(fixture["network"], filled_weights(fixture), **fixture["arguments"])
     network.load_state_dict(converted, strict=True)
     return network
@@ -50,11 +54,28 @@ def assert_output(output, expected):
 def test_outputs_and_parameters(path):
     fixture = read(path)
     network = filled_network(fixture).eval()
+    activation = ACTIVATIONS[fixture["activation"]]
     assert sum(parameter.numel() for parameter in network.parameters()) == fixture["parameters"]
     for case in fixture["cases"]:
         with torch.no_grad():
-            output = torch.sigmoid(network(filled_input(case["input_shape"])))
+            output = activation(network(filled_input(case["input_shape"])))
         assert_output(output, case["output"])
+
+
+@pytest.mark.parametrize("path", WITH_AUXILIARY, ids=lambda path: path.stem)
+def test_auxiliary_outputs(path):
+    """Recorded upsampled and in eval; ours are as they leave their levels, and in training, which changes no norm."""
+    fixture = read(path)
+    network = filled_network(fixture, deep_supervision=True).train()
+    activation = ACTIVATIONS[fixture["activation"]]
+    for case in fixture["cases"]:
+        x = filled_input(case["input_shape"])
+        with torch.no_grad():
+            main, *auxiliary = network(x)
+        assert_output(activation(main), case["output"])
+        for logits, expected in zip(auxiliary, case["auxiliary"], strict=True):
+            logits = functional.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=True)
+            assert_output(activation(logits), expected)
 
 
 @pytest.mark.parametrize("path", WITH_GRADIENTS, ids=lambda path: path.stem)
@@ -66,7 +87,7 @@ def test_gradients_and_buffers(path):
     authors_names = {name: authors_keys[id(tensor)] for name, tensor in converted.items() if id(tensor) in authors_keys}
     for case in fixture["grad_cases"]:
         network = filled_network(fixture).train()
-        output = torch.sigmoid(network(filled_input(case["input_shape"])))
+        output = ACTIVATIONS[fixture["activation"]](network(filled_input(case["input_shape"])))
         assert_output(output, case["output"])
         loss = (output**2).mean()
         assert loss.item() == pytest.approx(case["loss"], rel=1e-5)

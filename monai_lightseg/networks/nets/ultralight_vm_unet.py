@@ -5,20 +5,17 @@ for Skin Lesion Segmentation", 2024, arXiv 2403.20035.
 Origin: wurenkai/UltraLight-VM-UNet@d7648e4ece53 (MIT); written anew.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
-from monai.networks.layers.utils import get_act_layer, get_norm_layer
 from monai.utils import look_up_option
 from torch import nn
 
-from monai_lightseg.networks.blocks.bilinear_doubling import double_bilinear
-from monai_lightseg.networks.blocks.bridges import LightsegBridge
+from monai_lightseg.networks.blocks.additive_decoder import LightsegAdditiveDecoder
+from monai_lightseg.networks.blocks.fan_out_init import init_fan_out
 from monai_lightseg.networks.blocks.mamba import LightsegMamba
-from monai_lightseg.networks.blocks.max_pool import LightsegMaxPool
+from monai_lightseg.networks.blocks.pooled_encoder import LightsegPooledEncoder
 from monai_lightseg.networks.blocks.pvm import LightsegPVM
 from monai_lightseg.networks.registry import NetworkCard, ReportedFigure, register_network
 from monai_lightseg.networks.unet_like import UNetLike
@@ -27,79 +24,6 @@ __all__ = ["UltraLightVMUNet"]
 
 # Levels 1 to 3 are convolutions, 4 to 6 PVM layers; the decoder mirrors them.
 CONVOLUTIONS = 3
-
-
-class UltraLightVMUNetEncoder(nn.Module):
-    """Six levels; norm, 2x2 max-pooling and activation after each but the last, which only has the activation."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        features: Sequence[int],
-        branches: int,
-        act: str | tuple[str, dict[str, Any]],
-        norm: str | tuple[str, dict[str, Any]],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        widths = list(pairwise((in_channels, *features)))
-        self.levels = nn.ModuleList(
-            nn.Conv2d(*pair, 3, padding=1) if i < CONVOLUTIONS else LightsegPVM(*pair, branches)
-            for i, pair in enumerate(widths)
-        )
-        self.norms = nn.ModuleList(get_norm_layer(norm, 2, width) for width in features[:-1])
-        self.pool = LightsegMaxPool(2)
-        self.act = get_act_layer(act)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, H, W) -> maps at strides 2, 4, 8, 16, 32 and 32."""
-        pyramid = []
-        for level, norm in zip(self.levels, self.norms, strict=False):
-            x = self.dropout(self.act(self.pool(norm(level(x)))))
-            pyramid.append(x)
-        pyramid.append(self.dropout(self.act(self.levels[-1](x))))
-        return pyramid
-
-
-class UltraLightVMUNetDecoder(nn.Module):
-    """Bridge over the skip connections; five levels that each add one of them; 1x1 head, upsampled."""
-
-    def __init__(
-        self,
-        out_channels: int,
-        features: Sequence[int],
-        branches: int,
-        bridge: bool,
-        split_att: str,
-        act: str | tuple[str, dict[str, Any]],
-        norm: str | tuple[str, dict[str, Any]],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        self.bridge = LightsegBridge(features[:-1], split_att) if bridge else None
-        widths = list(pairwise(reversed(features)))
-        self.levels = nn.ModuleList(
-            LightsegPVM(*pair, branches) if i < CONVOLUTIONS else nn.Conv2d(*pair, 3, padding=1)
-            for i, pair in enumerate(widths)
-        )
-        self.norms = nn.ModuleList(get_norm_layer(norm, 2, width) for _, width in widths)
-        self.act = get_act_layer(act)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Conv2d(features[0], out_channels, 1)
-
-    def forward(self, pyramid: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
-        """Six maps, shallow to deep -> logits (B, out_channels, *size), `size` twice that of the first map."""
-        *skips, x = pyramid
-        if self.bridge is not None:
-            skips = self.bridge(skips)
-        for level, norm, skip in zip(self.levels, self.norms, reversed(skips), strict=True):
-            x = norm(level(x))
-            # The deepest skip has the size of the deepest map already.
-            if skip is not skips[-1]:
-                x = double_bilinear(x, skip.shape[2:])
-            x = self.dropout(self.act(x)) + skip
-        return double_bilinear(self.head(x), size)
 
 
 @register_network(
@@ -188,33 +112,21 @@ class UltraLightVMUNet(UNetLike):
         if deep_supervision:
             raise ValueError("ultralight_vm_unet has no auxiliary outputs: deep_supervision must be False")
         look_up_option(init, ("released", "mamba"))
+        down = [
+            nn.Conv2d(*pair, 3, padding=1) if i < CONVOLUTIONS else LightsegPVM(*pair, branches)
+            for i, pair in enumerate(pairwise((in_channels, *features)))
+        ]
+        up = [
+            LightsegPVM(*pair, branches) if i < CONVOLUTIONS else nn.Conv2d(*pair, 3, padding=1)
+            for i, pair in enumerate(pairwise(reversed(features)))
+        ]
         super().__init__(
-            encoder=UltraLightVMUNetEncoder(in_channels, features, branches, act, norm, dropout),
-            decoder=UltraLightVMUNetDecoder(out_channels, features, branches, bridge, split_att, act, norm, dropout),
+            encoder=LightsegPooledEncoder(down, features, act, norm, dropout),
+            decoder=LightsegAdditiveDecoder(up, features, out_channels, bridge, split_att, act, norm, dropout),
             spatial_dims=2,
             in_channels=in_channels,
             out_channels=out_channels,
             encoder_channels=features,
             encoder_strides=(2, 4, 8, 16, 32, 32),
         )
-        _init_as_released(self, skip_mamba=init == "mamba")
-
-
-def _init_as_released(module: nn.Module, skip_mamba: bool) -> None:
-    """Normal weights: linear ones of deviation 0.02, cut at 2, of convolutions sqrt(2 / fan out); biases 0.
-
-    As released, a depthwise 1D convolution counts all its channels in the fan out, and keeps its bias.
-    """
-    if skip_mamba and isinstance(module, LightsegMamba):
-        return
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-    elif isinstance(module, nn.Conv1d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] * module.out_channels)))
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-    if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
-        nn.init.zeros_(module.bias)
-    for child in module.children():
-        _init_as_released(child, skip_mamba)
+        init_fan_out(self, keep=LightsegMamba if init == "mamba" else None)
