@@ -1,7 +1,17 @@
 """Networks, decoders, their registry, and surgery on them."""
 
 from monai_lightseg.networks.decoders.nmode import NmODEDecoder
-from monai_lightseg.networks.nets import NmODEUNet, UltraLightVMUNet, UNetBilinear
+from monai_lightseg.networks.nets import (
+    EGEUNet,
+    LightMUNet,
+    MALUNet,
+    NmODEUNet,
+    ULite,
+    UltraLightVMUNet,
+    UNetBilinear,
+    UNeXt,
+    UNeXtS,
+)
 from monai_lightseg.networks.registry import (
     NetworkCard,
     ReportedFigure,
@@ -11,14 +21,20 @@ from monai_lightseg.networks.registry import (
     network_class,
     register_network,
 )
-from monai_lightseg.networks.surgery import replace_decoder
+from monai_lightseg.networks.surgery import parallelize, replace_decoder
 from monai_lightseg.networks.unet_like import UNetLike
 
 __all__ = [
+    "EGEUNet",
+    "LightMUNet",
+    "MALUNet",
     "NetworkCard",
     "NmODEDecoder",
     "NmODEUNet",
     "ReportedFigure",
+    "ULite",
+    "UNeXt",
+    "UNeXtS",
     "UNetBilinear",
     "UNetLike",
     "UltraLightVMUNet",
@@ -26,6 +42,7 @@ __all__ = [
     "list_networks",
     "network_card",
     "network_class",
+    "parallelize",
     "register_network",
     "replace_decoder",
 ]

@@ -1,16 +1,23 @@
-"""New networks out of given ones: another decoder on the same encoder."""
+"""New networks out of given ones: another decoder on the same encoder, other blocks in the same frame."""
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import torch
+from monai.networks import eval_mode
+from monai.networks.layers.factories import Pool
 from monai.utils import look_up_option
 from torch import nn
 
-from monai_lightseg.networks.adapters import host_encoder
+from monai_lightseg.networks.adapters import HostEncoder, host_encoder
+from monai_lightseg.networks.blocks.pvm import LightsegPVM
 from monai_lightseg.networks.decoders.nmode import NmODEDecoder
-from monai_lightseg.networks.unet_like import UNetLike
+from monai_lightseg.networks.unet_like import UNetLike, per_axis
 
-__all__ = ["replace_decoder"]
+__all__ = ["parallelize", "replace_decoder"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def replace_decoder(
@@ -93,3 +100,94 @@ def _out_channels(asked: int | None, of_host: int | None) -> int:
     if out_channels is None:
         raise ValueError("the given network has no segmentation head: say out_channels=...")
     return out_channels
+
+
+def parallelize(network: Network, branches: int = 4, *, block: type[nn.Module] | None = None) -> Network:
+    """A new network: a copy of `network` with its base blocks replaced by parallel vision Mamba (PVM) layers.
+
+    A layer takes the channels its block takes and leaves those it leaves; what stays keeps its weights. A block that
+    reads the image itself stays, as in the UltraLight VM-UNet paper (Table 4), and where a block has a stride,
+    max-pooling with this stride stands in front of its layer. What the base block of a network of this package is,
+    `network_card(name).parallelized` says.
+
+    Works on networks of this package, nnU-Net's PlainConvUNet and ResidualEncoderUNet and MONAI's BasicUNet and
+    FlexibleUNet; with `block` given on models of segmentation_models_pytorch and timm models made with
+    features_only=True, too. `network` is left untouched.
+
+    Args:
+        network: the network to take everything else from.
+        branches: channel chunks of each layer, which share one Mamba.
+        block: class of the modules to replace, (B, C, *spatial) -> (B, C', *spatial); None for the base block of
+            `network`.
+
+    Raises:
+        ValueError: an unsupported network, one without such blocks, or a block that takes more than one map, enlarges
+            it or has channels that do not split into `branches`.
+    """
+    facts = _facts(network)
+    block = block or facts.base_block
+    if block is None:
+        raise ValueError(f"{type(network).__name__} has no base block of its own to replace: say block=...")
+    new = copy.deepcopy(network)
+    like = next(new.parameters())
+    for name, (before, after) in _maps_of_blocks(network, facts, block).items():
+        layer = _parallel_layer(name, before, after, branches)
+        parent, _, place = name.rpartition(".")
+        setattr(new.get_submodule(parent), place, layer.to(device=like.device, dtype=like.dtype))
+    return new.train(network.training)
+
+
+def _facts(network: nn.Module) -> HostEncoder:
+    if not isinstance(network, UNetLike):
+        return host_encoder(network)
+    return HostEncoder(
+        module=network.encoder,
+        channels=network.encoder_channels,
+        strides=network.encoder_strides,
+        spatial_dims=network.spatial_dims,
+        in_channels=network.in_channels,
+        out_channels=network.out_channels,
+        base_block=network.base_block,
+    )
+
+
+def _maps_of_blocks(
+    network: nn.Module, facts: HostEncoder, block: type[nn.Module]
+) -> dict[str, tuple[torch.Size, torch.Size]]:
+    """Shapes of the map each block takes and of the one it leaves, by name; blocks that read the image are left out."""
+    twin = copy.deepcopy(network).to("meta", torch.float32)
+    strides = [per_axis(stride, facts.spatial_dims) for stride in facts.strides]
+    sides = [2 * max(axis) for axis in zip(*strides, strict=True)]
+    image = torch.zeros(1, facts.in_channels, *sides, device="meta")
+    maps: dict[str, tuple[torch.Size, torch.Size]] = {}
+    inside: list[str] = []
+
+    def recorder(name: str) -> Callable[..., None]:
+        def record(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            if len(inputs) != 1 or not isinstance(output, torch.Tensor):
+                raise ValueError(f"{name} takes or leaves more than one map: no PVM layer can stand in for it")
+            if inputs[0] is not image:
+                maps[name] = (inputs[0].shape, output.shape)
+
+        return record
+
+    for name, module in twin.named_modules():
+        if isinstance(module, block) and not any(name.startswith(f"{outer}.") for outer in inside):
+            inside.append(name)
+            module.register_forward_hook(recorder(name))
+    with torch.no_grad(), eval_mode(twin):
+        twin(image)
+    if not maps:
+        raise ValueError(f"{type(network).__name__} holds no {block.__name__} that could be replaced")
+    return maps
+
+
+def _parallel_layer(name: str, before: torch.Size, after: torch.Size, branches: int) -> nn.Module:
+    """A PVM layer between maps of these shapes, with max-pooling in front where the second is smaller."""
+    if branches < 1 or before[1] % branches:
+        raise ValueError(f"{name} takes {before[1]} channels, which do not split into {branches} branches")
+    layer = LightsegPVM(before[1], after[1], branches)
+    stride = [side // smaller for side, smaller in zip(before[2:], after[2:], strict=True)]
+    if min(stride) < 1:
+        raise ValueError(f"{name} enlarges its map: no PVM layer can stand in for it")
+    return layer if max(stride) == 1 else nn.Sequential(Pool[Pool.MAX, len(stride)](tuple(stride)), layer)

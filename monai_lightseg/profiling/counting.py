@@ -86,7 +86,8 @@ def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 
 
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total
-        total += _thop_cost(module, inputs[0], output)
+        # What a module makes of parameters alone, a batch of one, does not double with the images.
+        total += _thop_cost(module, inputs[0], output) * (2 if inputs[0].shape[0] == 1 else 1)
 
     hooks = [module.register_forward_hook(count) for module in network.modules() if not list(module.children())]
     with torch.no_grad():

@@ -79,6 +79,21 @@ def test_networks_sees_a_wrong_scan(monkeypatch):
         networks.check_agreement(outputs)
 
 
+def test_surgery(tmp_path):
+    hosts = ("malunet", "ultralight_vm_unet", "MONAI BasicUNet")
+    record, printed = run("surgery.py", tmp_path / "surgery.json", "--size", "32", "--networks", *hosts)
+    assert set(record["networks"]) == set(hosts)
+    solvers = {f"+ nmODE {solver}" for solver in ("euler", "heun", "multistep")}
+    for name, rows in record["networks"].items():
+        assert name in printed
+        assert set(rows) - {"+ PVM"} == {"as published", *solvers}
+        assert ("+ PVM" in rows) == (name != "ultralight_vm_unet")
+        assert rows["as published"]["time_ratio"] == 1
+        # The decoder of an untouched encoder is what shrinks.
+        assert all(rows[solver]["parameters"] < rows["as published"]["parameters"] for solver in solvers)
+    assert record["networks"]["malunet"]["+ PVM"]["parameters"] == 128_161
+
+
 def test_decoders(tmp_path):
     record, printed = run("decoders.py", tmp_path / "decoders.json", "--size", "32")
     assert record["networks"]["unet_bilinear"]["latency_ratio"] == 1

@@ -15,12 +15,12 @@ import monai_lightseg.networks
 from monai_lightseg.networks import create_network, list_networks, network_card, network_class
 from monai_lightseg.networks.registry import register_network
 from monai_lightseg.profiling import count_flops, count_macs, count_macs_thop, count_parameters
-from tests.networks.tester import TINY, assert_near, fitting_shape, image, tiny_network
+from tests.networks.tester import TINY, assert_near_in_norm, fitting_shape, image, tiny_network
 
 every_network = pytest.mark.parametrize("name", list_networks())
 
 # A batch splits the work of a convolution otherwise, and graph runtimes fuse: float32 sums in another order. Measured
-# up to 2e-6 of the largest output.
+# up to 5e-6 of the output's norm, in EGE-UNet, which normalises over five channels and more.
 ROUNDING = 1e-5
 
 
@@ -102,7 +102,7 @@ def test_border_is_repeated(name):
     padded = torch.cat([small, small[..., -1:]], dim=-1)
     padded = torch.cat([padded, padded[..., -1:, :]], dim=-2)
     with torch.no_grad():
-        assert_near(network(small), network(padded)[..., :-1, :-1], ROUNDING)
+        assert_near_in_norm(network(small), network(padded)[..., :-1, :-1], ROUNDING)
 
 
 @every_network
@@ -134,7 +134,7 @@ def test_eval_is_deterministic_and_batch_independent(name):
         together = network(x)
         assert torch.equal(together, network(x))
         alone = torch.cat([network(x[i : i + 1]) for i in range(3)])
-    assert_near(alone, together, ROUNDING)
+    assert_near_in_norm(alone, together, ROUNDING)
 
 
 @every_network
@@ -181,7 +181,7 @@ def test_bfloat16_autocast(name):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = network(x)
     # bfloat16 keeps 8 bits, and the error grows over about ten layers.
-    assert_near(output, exact, 0.05)
+    assert_near_in_norm(output, exact, 0.05)
 
 
 @every_network
@@ -192,7 +192,7 @@ def test_double(name):
         single = network(x)
         double = copy.deepcopy(network).double()(x.double())
     assert double.dtype == torch.float64
-    assert_near(double, single, ROUNDING)
+    assert_near_in_norm(double, single, ROUNDING)
 
 
 def script(network, x):
@@ -207,7 +207,7 @@ def export(network, x):
     height, width = network.size_multiple
     for shape in ((3, 3, 2 * height, 3 * width), (5, 3, 3 * height - 1, 2 * width), (2, 3, height + 1, width + 1)):
         y = image(*shape)
-        assert_near(module(y), network(y), ROUNDING)
+        assert_near_in_norm(module(y), network(y), ROUNDING)
     return module
 
 
@@ -225,7 +225,7 @@ def onnx(network, x):
     height, width = network.size_multiple
     for shape in ((1, 3, height, width), (3, 3, 2 * height + 1, width), (1, 3, 1, 1)):
         y = image(*shape)
-        assert_near(run(y), network(y), 1e-4)
+        assert_near_in_norm(run(y), network(y), 1e-4)
     return run
 
 
@@ -249,7 +249,7 @@ def test_capability(name, capability, request):
     network = tiny_network(name)
     x = image(*fitting_shape(network))
     other = CAPABILITIES[capability](network, x)
-    assert_near(other(x), network(x), 1e-4)
+    assert_near_in_norm(other(x), network(x), 1e-4)
 
 
 @every_network
@@ -260,7 +260,7 @@ def test_compiled_by_inductor(name):
         pytest.skip(network_card(name).not_supported["compile"])
     network = tiny_network(name)
     x = image(*fitting_shape(network))
-    assert_near(torch.compile(network, dynamic=False)(x), network(x), 1e-4)
+    assert_near_in_norm(torch.compile(network, dynamic=False)(x), network(x), 1e-4)
 
 
 @every_network

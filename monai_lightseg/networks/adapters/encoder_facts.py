@@ -19,6 +19,7 @@ class HostEncoder:
         spatial_dims: 2 or 3.
         in_channels: channels of the input.
         out_channels: channels of the host's logits; None where the host has none.
+        base_block: class of the modules, one map to one map, that the host consists of; None where unknown.
     """
 
     module: nn.Module
@@ -27,6 +28,7 @@ class HostEncoder:
     spatial_dims: int
     in_channels: int
     out_channels: int | None
+    base_block: type[nn.Module] | None = None
 
 
 def first_in_channels(module: nn.Module) -> int:

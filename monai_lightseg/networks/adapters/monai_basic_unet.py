@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from monai.networks.nets import BasicUNet
+from monai.networks.nets.basic_unet import TwoConv
 from torch import nn
 
 from monai_lightseg.networks.adapters.encoder_facts import HostEncoder, first_in_channels
@@ -44,4 +45,5 @@ def adapt_monai_basic_unet(network: nn.Module) -> HostEncoder | None:
         spatial_dims=3 if isinstance(network.final_conv, nn.Conv3d) else 2,
         in_channels=first_in_channels(encoder),
         out_channels=network.final_conv.out_channels,
+        base_block=TwoConv,
     )

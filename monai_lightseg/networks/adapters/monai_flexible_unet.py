@@ -2,6 +2,7 @@
 
 from monai.networks import eval_mode
 from monai.networks.nets import FlexibleUNet
+from monai.networks.nets.basic_unet import TwoConv
 from torch import nn
 
 from monai_lightseg.networks.adapters.encoder_facts import HostEncoder, first_in_channels
@@ -26,6 +27,7 @@ def adapt_monai_flexible_unet(network: nn.Module) -> HostEncoder | None:
         spatial_dims=network.spatial_dims,
         in_channels=in_channels,
         out_channels=_last_convolution(network.segmentation_head).out_channels,
+        base_block=TwoConv,
     )
 
 

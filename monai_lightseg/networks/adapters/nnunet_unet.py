@@ -26,4 +26,12 @@ def adapt_nnunet_unet(network: nn.Module) -> HostEncoder | None:
         spatial_dims=3 if encoder.conv_op is nn.Conv3d else 2,
         in_channels=first_in_channels(encoder),
         out_channels=decoder.num_classes,
+        base_block=_base_block(encoder),
     )
+
+
+def _base_block(encoder: Any) -> type[nn.Module]:
+    """The class of a stage's blocks: stacked convolutions, or stacked residual blocks."""
+    stage = encoder.stages[-1]
+    # A plain stage is a Sequential, for the pooling that may stand in front.
+    return type(stage[-1] if isinstance(stage, nn.Sequential) else stage)

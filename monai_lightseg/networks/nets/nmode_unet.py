@@ -7,7 +7,7 @@ Origin: nayutayuki/Lightweight-nmODE-Decoders-For-U-like-networks (no licence st
 from collections.abc import Sequence
 from typing import Any
 
-from monai_lightseg.networks.blocks.double_conv import LightsegDoubleConvEncoder
+from monai_lightseg.networks.blocks.double_conv import LightsegDoubleConv, LightsegDoubleConvEncoder
 from monai_lightseg.networks.decoders.nmode import NmODEDecoder
 from monai_lightseg.networks.registry import NetworkCard, register_network
 from monai_lightseg.networks.unet_like import UNetLike
@@ -42,6 +42,7 @@ __all__ = ["NmODEUNet"]
             "The released start state and step weights never train; learnable_start and learnable_weights train them.",
             "The released networks use ordering CR_B only; the other three are defined there but unused.",
         ),
+        parallelized="All double convolutions of its encoder but the first.",
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
 )
@@ -68,6 +69,8 @@ class NmODEUNet(UNetLike):
     Raises:
         ValueError: see NmODEDecoder; or deep supervision asked for.
     """
+
+    base_block = LightsegDoubleConv
 
     def __init__(
         self,

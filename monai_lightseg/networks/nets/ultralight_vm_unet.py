@@ -59,6 +59,7 @@ CONVOLUTIONS = 3
             "The FLOPs as built count 2 per multiply-accumulate of all convolutions and matrix products (0.132 G) and, "
             "as VMamba's counter does, 9 per state and position and 1 per input for D and z of the scans (0.015 G).",
         ),
+        parallelized="Nothing: it consists of such layers; `branches` says how many branches they have.",
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
         reported=tuple(
             ReportedFigure("ISIC 2017", f"README of the release, 1250/150/600, {setting}", "pooled DSC", value)

@@ -68,6 +68,7 @@ class UNetBilinearDecoder(nn.Module):
         size_multiple=16,
         description="U-Net, widths 64 to 512, bilinear upsampling: the baseline and host of the nmODE decoder paper.",
         quirks=("The origin ends in a sigmoid; ours gives logits.",),
+        parallelized="All its double convolutions but the first, as in Table 4 of the UltraLight VM-UNet paper.",
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
 )
@@ -87,6 +88,8 @@ class UNetBilinear(UNetLike):
     Raises:
         ValueError: fewer than two levels, or deep supervision asked for.
     """
+
+    base_block = LightsegDoubleConv
 
     def __init__(
         self,
