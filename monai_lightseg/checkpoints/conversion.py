@@ -1,14 +1,15 @@
 """The authors' state dicts, renamed to ours; nothing may be left over on either side."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from monai_lightseg.checkpoints.key_maps import KEY_MAPS
+from monai_lightseg.checkpoints.misfits import list_misfits
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.networks import create_network
+from monai_lightseg.networks import create_network, network_card
 
 __all__ = ["convert"]
 
@@ -24,36 +25,41 @@ def convert(name: str, authors_state_dict: Mapping[str, torch.Tensor], **network
         **network_arguments: arguments that build the network the weights belong to.
 
     Raises:
-        LightsegError: no key map for `name`; or keys left over on either side, or shapes that differ: all listed.
+        LightsegError: no key map for `name`; or keys left over on either side, or shapes that differ: one line for each
+            kind of problem, and one that names the network that the weights do fit, where there is one.
     """
     if name not in KEY_MAPS:
         raise LightsegError(f"no key map for network {name!r}; there are maps for {', '.join(sorted(KEY_MAPS))}")
+    expected = _expected(name, network_arguments)
+    renamed, unmatched = _renamed(name, authors_state_dict, expected)
+    problems = list_misfits(unmatched, renamed, expected)
+    if problems:
+        title = f"weights do not fit {_network_text(name, network_arguments)}:"
+        raise LightsegError("\n".join([title, *problems, *_hint(authors_state_dict, name, network_arguments)]))
+    return {key: renamed[key] for key in expected}
+
+
+def _expected(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
-        expected = create_network(name, **network_arguments).state_dict()
-    renamed: dict[str, Any] = {}
+        return create_network(name, **arguments).state_dict()
+
+
+def _renamed(
+    name: str, weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The weights that have a place in `expected`, under our keys, and the authors' keys of those that have none."""
+    renamed: dict[str, torch.Tensor] = {}
     unmatched = []
-    for key, tensor in authors_state_dict.items():
-        ours = _rename(key, name)
+    for key, tensor in weights.items():
+        ours = _our_key(key, name)
         if ours is None or ours not in expected or ours in renamed:
             unmatched.append(key)
         else:
             renamed[ours] = tensor
-    wrong_shape = [
-        f"{key} has {tuple(tensor.shape)}, the network {tuple(expected[key].shape)}"
-        for key, tensor in renamed.items()
-        if tensor.shape != expected[key].shape
-    ]
-    problems = [
-        *_listed("keys of the given weights that fit nothing", unmatched),
-        *_listed("keys of the network that nothing fills", (key for key in expected if key not in renamed)),
-        *_listed("shapes that differ", wrong_shape),
-    ]
-    if problems:
-        raise LightsegError(f"weights do not fit {name} with {network_arguments}: " + "; ".join(problems))
-    return {key: renamed[key] for key in expected}
+    return renamed, unmatched
 
 
-def _rename(key: str, name: str) -> str | None:
+def _our_key(key: str, name: str) -> str | None:
     for pattern, replacement in KEY_MAPS[name]:
         match = re.fullmatch(pattern, key)
         if match:
@@ -61,6 +67,29 @@ def _rename(key: str, name: str) -> str | None:
     return None
 
 
-def _listed(title: str, names: Iterable[str]) -> list[str]:
-    names = list(names)
-    return [f"{title}: {', '.join(names)}"] if names else []
+def _hint(weights: Mapping[str, torch.Tensor], name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Names the network whose keys these are, as the cards know it; of several the one with the fewest other shapes."""
+    asked = (name, arguments)
+    known = [(other, built) for other in KEY_MAPS for built in ({}, *_card_arguments(other))]
+    fits = []
+    for candidate in (asked, *known):
+        if any(_our_key(key, candidate[0]) is None for key in weights):
+            continue
+        expected = _expected(*candidate)
+        renamed, unmatched = _renamed(candidate[0], weights, expected)
+        if not unmatched and len(renamed) == len(expected):
+            fits.append((sum(renamed[key].shape != expected[key].shape for key in expected), candidate))
+    if not fits:
+        return []
+    wrong_shapes, best = min(fits, key=lambda fit: fit[0])
+    if best == asked:
+        return []
+    return [f"these keys{'' if wrong_shapes else ' and shapes'} fit {_network_text(*best)}"]
+
+
+def _card_arguments(name: str) -> list[dict[str, Any]]:
+    return [arguments for arguments, _ in network_card(name).reference_parameters]
+
+
+def _network_text(name: str, arguments: Mapping[str, Any]) -> str:
+    return f"{name!r} with {dict(arguments)}" if arguments else repr(name)

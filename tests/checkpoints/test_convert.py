@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ import torch
 from monai_lightseg.checkpoints import convert
 from monai_lightseg.errors import LightsegError
 from monai_lightseg.networks import create_network
+from tests.checkpoints.authors_files import FIXTURES
 
-FIXTURES = sorted((Path(__file__).parents[1] / "parity" / "fixtures").glob("*.json"))
 ARGUMENTS = {"solver": "heun", "ordering": "CB_R"}
 
 
@@ -116,12 +115,69 @@ def test_wrong_shape_is_listed():
         convert("nmode_unet", weights, **ARGUMENTS)
 
 
-def test_all_problems_in_one_error():
+def test_one_line_for_each_problem():
     weights = heun_weights()
     del weights["outc.conv.weight"]
     weights["extra"] = torch.empty(1, device="meta")
+    weights["outc.conv.bias"] = torch.empty(2, device="meta")
+    weights["inc.double_conv.0.bias"] = torch.empty(3, device="meta")
     with pytest.raises(LightsegError) as error:
         convert("nmode_unet", weights, **ARGUMENTS)
-    assert "extra" in str(error.value)
-    assert "decoder.head.weight" in str(error.value)
-    assert "'ordering': 'CB_R'" in str(error.value)
+    assert str(error.value).splitlines() == [
+        "weights do not fit 'nmode_unet' with {'solver': 'heun', 'ordering': 'CB_R'}:",
+        "keys of the given weights that fit nothing: extra",
+        "keys of the network that nothing fills: decoder.head.weight",
+        "shapes that differ: encoder.levels.0.conv1.bias has (3,), the network (64,); "
+        "decoder.head.bias has (2,), the network (1,)",
+    ]
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_ten_keys_are_listed(count):
+    extra = [f"extra{number}" for number in range(count)]
+    weights = heun_weights() | {key: torch.empty(1, device="meta") for key in extra}
+    with pytest.raises(LightsegError) as error:
+        convert("nmode_unet", weights, **ARGUMENTS)
+    rest = "" if count == 10 else " and 1 more"
+    assert str(error.value).endswith(f"fit nothing: {', '.join(extra[:10])}{rest}")
+
+
+def hint(name, weights, **arguments):
+    """The last line of the error where it names a network, else None."""
+    with pytest.raises(LightsegError) as error:
+        convert(name, weights, **arguments)
+    *lines, last = str(error.value).splitlines()
+    assert not any(line.startswith("these keys") for line in lines)
+    return last if last.startswith("these keys") else None
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "fits"),
+    [
+        ("malunet", "egeunet", "'malunet'"),
+        ("egeunet", "malunet", "'egeunet'"),
+        ("ultralight_vm_unet_x4", "malunet", "'ultralight_vm_unet'"),
+        ("ultralight_vm_unet_x1", "ultralight_vm_unet", "'ultralight_vm_unet' with {'branches': 1}"),
+        ("nmode_unet_hd_cb_r", "unet_bilinear", "'nmode_unet' with {'solver': 'heun', 'ordering': 'CB_R'}"),
+        ("unext_s", "unext", "'unext_s'"),
+    ],
+)
+def test_the_network_that_fits_is_named(stem, name, fits):
+    assert hint(name, weights_of(stem)) == f"these keys and shapes fit {fits}"
+
+
+def test_a_network_that_fits_but_for_shapes_is_named():
+    weights = weights_of("nmode_unet_baseline") | {"outc.conv.bias": torch.empty(7, device="meta")}
+    assert hint("nmode_unet", weights) == "these keys fit 'unet_bilinear'"
+
+
+def test_no_hint_where_none_fits():
+    weights = weights_of("malunet")
+    del weights["final.bias"]
+    assert hint("egeunet", weights) is None
+
+
+@pytest.mark.parametrize("arguments", [{}, {"branches": 4}])
+def test_no_hint_where_only_the_shapes_are_wrong(arguments):
+    weights = weights_of("ultralight_vm_unet_x4") | {"final.bias": torch.empty(7, device="meta")}
+    assert hint("ultralight_vm_unet", weights, **arguments) is None

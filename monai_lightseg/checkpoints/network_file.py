@@ -1,0 +1,134 @@
+"""Our checkpoint files: safetensors that say in their metadata which network they hold and where it is from."""
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import nn
+
+from monai_lightseg.checkpoints.misfits import list_misfits
+from monai_lightseg.errors import LightsegError
+from monai_lightseg.networks import create_network
+
+__all__ = ["CheckpointCard", "load_network", "read_checkpoint_card"]
+
+
+@dataclass(frozen=True)
+class CheckpointCard:
+    """What a checkpoint file says of itself.
+
+    Attributes:
+        network: registry name.
+        arguments: arguments that build the network.
+        origin: repository (and revision) of the authors' code.
+        licence: licence of that repository.
+        source: name of the authors' file.
+        source_sha256: SHA-256 of that file, in hexadecimal.
+        version: version of this package that wrote the file.
+    """
+
+    network: str
+    arguments: dict[str, Any]
+    origin: str
+    licence: str
+    source: str
+    source_sha256: str
+    version: str
+
+
+def read_checkpoint_card(path: str | Path) -> CheckpointCard:
+    """Read the card of a checkpoint file; the weights are left alone.
+
+    Raises:
+        LightsegError: the file is missing, damaged, no safetensors, or has no card.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    missing = [field.name for field in fields(CheckpointCard) if field.name not in metadata]
+    if missing:
+        raise LightsegError(
+            f"{path} does not say which network it holds (no {', '.join(missing)} in its metadata); "
+            "make it with: lightseg checkpoints convert"
+        )
+    known = {field.name: metadata[field.name] for field in fields(CheckpointCard)}
+    return CheckpointCard(**known | {"arguments": _read_arguments(path, metadata["arguments"])})
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """Build the network of a checkpoint file and load its weights.
+
+    Returns:
+        The network on the CPU, in evaluation mode.
+
+    Raises:
+        LightsegError: the file is missing, damaged, no safetensors, or has no card; the card names a network or
+            arguments that this version does not know; the weights do not fit.
+    """
+    card = read_checkpoint_card(path)
+    try:
+        network = build_network(card)
+    except LightsegError as error:
+        raise LightsegError(f"{path} was written by monai-lightseg {card.version}: {error}") from error
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    expected = network.state_dict()
+    known = {key: tensor for key, tensor in weights.items() if key in expected}
+    problems = list_misfits(weights.keys() - known.keys(), known, expected)
+    if problems:
+        raise LightsegError("\n".join([f"{path}: weights do not fit {card.network!r}:", *problems]))
+    network.load_state_dict(weights, strict=True)
+    return network.eval()
+
+
+def build_network(card: CheckpointCard) -> nn.Module:
+    """Build the network that `card` names, untrained.
+
+    Raises:
+        LightsegError: no such network, or arguments that do not build it.
+    """
+    try:
+        return create_network(card.network, **card.arguments)
+    except Exception as error:  # A class given values of a wrong type can raise anything.
+        raise LightsegError(
+            f"network {card.network!r} cannot be built with {card.arguments}: {str(error).strip()}"
+        ) from error
+
+
+def write_network_file(network: nn.Module, card: CheckpointCard, path: Path) -> None:
+    """Write the weights of `network` and their card, whole or not at all.
+
+    Raises:
+        LightsegError: the file cannot be written; nothing is left behind.
+    """
+    metadata = asdict(card) | {"arguments": json.dumps(card.arguments)}
+    content = safetensors.torch.save(network.state_dict(), metadata)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            temporary = Path(folder) / path.name
+            temporary.write_bytes(content)
+            temporary.replace(path)
+    except OSError as error:
+        raise LightsegError(f"{path} cannot be written ({error}); check the folder and the space on disk") from error
+
+
+def _read_arguments(path: str | Path, text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise LightsegError(f"{path}: the network arguments in its metadata are no JSON object; convert it again")
+    return arguments
+
+
+def _unreadable(path: str | Path, error: Exception) -> LightsegError:
+    return LightsegError(f"{path} cannot be read as safetensors ({error}); check the path and the file")
