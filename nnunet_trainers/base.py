@@ -83,7 +83,10 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
-        """Do nothing: there are no auxiliary outputs, and nnU-Net switches them on after validation regardless."""
+        """Do nothing: auxiliary outputs, where a network has them, come and go with `train` and `eval`.
+
+        nnU-Net looks for a switch inside the network, and switches them on after validation regardless.
+        """
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside `filename` first, so that a killed run leaves the last whole one."""

@@ -1,17 +1,25 @@
-"""What builds a trainer around one registered network."""
+"""One trainer for each registered network, called nnUNetTrainer and the name of its class, all under one recipe.
+
+The recipe is the one MALUNet, EGE-UNet and UltraLight VM-UNet were released with. U-Lite (Adam 2e-3, reduced on
+plateaus), LightM-UNet (Adam 1e-4, weight decay 1e-5, polynomial decay) and UNeXt (Adam 1e-3, weight decay 1e-4,
+cross-entropy halved) were released with others; here all are trained alike, so that results compare networks.
+"""
 
 from collections.abc import Callable
+from typing import cast
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from monai_lightseg.networks import create_network
+from monai_lightseg.networks import UNetLike, create_network, list_networks, network_card, network_class
+from nnunet_trainers.base import epoch_variants
+from nnunet_trainers.light_recipe import nnUNetTrainerLightsegCosine
 
 __all__ = ["network_builder"]
 
 
 def network_builder(name: str) -> Callable[..., nn.Module]:
-    """nnU-Net's `build_network_architecture` for the 2D network registered as `name`, at its defaults."""
+    """nnU-Net's `build_network_architecture` for the network registered as `name`, at its defaults."""
 
     def build_network_architecture(
         plans_manager: PlansManager,
@@ -20,13 +28,51 @@ def network_builder(name: str) -> Callable[..., nn.Module]:
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """The registered network with one output per head; of the plans, only the dimensions matter.
+        """The registered network, one output channel per head; of the plans, only the number of dimensions matters.
+
+        `enable_deep_supervision` changes nothing: what auxiliary outputs the network has, it gives in training alone.
 
         Raises:
-            NotImplementedError: the configuration is 3D or the second stage of a cascade.
+            NotImplementedError: the configuration is 3D and the network is not, or is the second stage of a cascade.
         """
-        if len(configuration_manager.patch_size) != 2 or configuration_manager.previous_stage_name is not None:
-            raise NotImplementedError(f"{name} is 2D and supports no cascades: train the 2d configuration")
-        return create_network(name, in_channels=num_input_channels, out_channels=num_output_channels)
+        if configuration_manager.previous_stage_name is not None:
+            raise NotImplementedError(f"{name} supports no cascades: train the 2d configuration")
+        try:
+            return create_network(
+                name,
+                spatial_dims=len(configuration_manager.patch_size),
+                in_channels=num_input_channels,
+                out_channels=num_output_channels,
+                deep_supervision=bool(auxiliary_weights(name)),
+            )
+        except ValueError as error:
+            raise NotImplementedError(f"{error}; train the 2d configuration") from error
 
     return build_network_architecture
+
+
+def auxiliary_weights(name: str) -> tuple[float, ...]:
+    """Weights of the losses of the auxiliary logits of the network registered as `name`; empty where it has none."""
+    return cast(type[UNetLike], network_class(name)).auxiliary_weights
+
+
+def registered_trainer(name: str) -> type[nnUNetTrainerLightsegCosine]:
+    """The trainer of the network registered as `name`."""
+    network, weights = network_card(name).class_name, auxiliary_weights(name)
+    described = [f"{network} at its defaults, under the recipe of nnUNetTrainerLightsegCosine."]
+    if weights:
+        described.append(f"Losses of its auxiliary logits, upsampled, weigh {weights}, finest first.")
+    return type(
+        f"nnUNetTrainer{network}",
+        (nnUNetTrainerLightsegCosine,),
+        {
+            "__module__": __name__,
+            "__doc__": " ".join(described),
+            "auxiliary_weights": weights,
+            "build_network_architecture": staticmethod(network_builder(name)),
+        },
+    )
+
+
+for _trainer in map(registered_trainer, list_networks()):
+    globals().update({_trainer.__name__: _trainer, **epoch_variants(_trainer)})

@@ -73,6 +73,8 @@ def test_trainers_out_of_reach(folders: dict[str, Path], monkeypatch: pytest.Mon
 
 def test_another_trainer_of_our_name(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nnunetv2")
+    from nnunet_trainers import trainers
+
     decoy = tmp_path / "decoy"
     decoy.mkdir()
     (decoy / "decoy_trainers.py").write_text(
@@ -80,6 +82,9 @@ def test_another_trainer_of_our_name(folders: dict[str, Path], tmp_path: Path, m
         "class nnUNetTrainerNmODEDecoder(nnUNetTrainer): pass\n"
     )
     monkeypatch.setenv(VARIABLE, os.pathsep.join([str(decoy), str(shim_directory())]))
+    names = ("nnUNetTrainerNmODEDecoder", "nnUNetTrainerNmODEDecoderHeun")
+    some = {name: trainers.trainer_classes()[name] for name in names}
+    monkeypatch.setattr(trainers, "trainer_classes", lambda: some)
     bad = [check for check in by_name(examine()).values() if not check.ok]
     assert [check.name for check in bad] == ["nnUNetTrainerNmODEDecoder"]
     assert "decoy_trainers" in bad[0].detail

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,17 +23,23 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from monai_lightseg.networks import create_network, list_networks, network_card
+from monai_lightseg.profiling import count_parameters
 from nnunet_trainers.activation import VARIABLE, shim_directory
 from nnunet_trainers.base import HISTORY_FILE, nnUNetTrainerLightseg
 from nnunet_trainers.nmode_decoder import nnUNetTrainerNmODEDecoderSmoke
 from nnunet_trainers.trainers import trainer_classes
-from nnunet_trainers.ultralight_vm_unet import nnUNetTrainerUltraLightVMUNet
+from nnunet_trainers.ultralight_vm_unet import nnUNetTrainerUltraLightVMUNet_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = trainer_classes()
 # Variants differ from these in numbers only, so networks are built for these alone.
 BUILDERS = [trainer for trainer in TRAINERS.values() if "build_network_architecture" in vars(trainer)]
 OWN_BUILDERS = [trainer for trainer in BUILDERS if trainer is not nnUNetTrainerLightseg]
+# Trainers of registered networks, which take nothing but the number of dimensions from the plans.
+REGISTERED = {TRAINERS[f"nnUNetTrainer{network_card(name).class_name}"]: name for name in list_networks()} | {
+    nnUNetTrainerUltraLightVMUNet_paper: "ultralight_vm_unet"
+}
 builders = pytest.mark.parametrize("trainer", BUILDERS, ids=lambda trainer: trainer.__name__)
 own_builders = pytest.mark.parametrize("trainer", OWN_BUILDERS, ids=lambda trainer: trainer.__name__)
 every_trainer = pytest.mark.parametrize("name", TRAINERS)
@@ -108,11 +115,28 @@ DATASET = {
     "numTraining": 4,
     "file_ending": ".png",
 }
-CONFIGURATIONS = ["2d", "2d residual", "3d_fullres", "3d residual"]
-ONLY_2D = [nnUNetTrainerUltraLightVMUNet]
-BUILDS = [
-    (trainer, name) for trainer in BUILDERS for name in CONFIGURATIONS if name[0] == "2" or trainer not in ONLY_2D
-]
+
+
+def is_2d_only(network: str) -> bool:
+    try:
+        with torch.device("meta"):
+            create_network(network, spatial_dims=3)
+    except ValueError:
+        return True
+    return False
+
+
+ONLY_2D = [trainer for trainer, name in REGISTERED.items() if is_2d_only(name)]
+only_2d = pytest.mark.parametrize("trainer", ONLY_2D, ids=lambda trainer: trainer.__name__)
+
+
+def configurations(trainer: type) -> list[str]:
+    if trainer in ONLY_2D:
+        return ["2d"]
+    return ["2d", "3d_fullres"] if trainer in REGISTERED else ["2d", "2d residual", "3d_fullres", "3d residual"]
+
+
+BUILDS = [(trainer, name) for trainer in BUILDERS for name in configurations(trainer)]
 every_build = pytest.mark.parametrize(
     ("trainer", "name"), BUILDS, ids=[f"{name}-{trainer.__name__}" for trainer, name in BUILDS]
 )
@@ -216,12 +240,21 @@ def test_pickles_and_is_documented(name: str) -> None:
 def test_epochs() -> None:
     variants = {name: trainer.epochs for name, trainer in TRAINERS.items() if name.endswith("epochs")}
     assert variants == {name: int(name.rpartition("_")[2].removesuffix("epochs")) for name in variants}
-    for family in ("Lightseg", "NmODEDecoder", "NmODEDecoderHeun", "NmODEDecoderMultistep"):
+    planned = ("Lightseg", "LightsegCosine", "NmODEDecoder", "NmODEDecoderHeun", "NmODEDecoderMultistep")
+    for family in (*planned, *(network_card(name).class_name for name in list_networks())):
         names = [f"nnUNetTrainer{family}_{epochs}epochs" for epochs in (5, 50, 250)]
         assert set(names) <= set(variants)
         assert TRAINERS[f"nnUNetTrainer{family}"].epochs == 1000
         built = {TRAINERS[name].build_network_architecture for name in [f"nnUNetTrainer{family}", *names]}
         assert len(built) == 1
+
+
+def test_the_readme_names_every_trainer() -> None:
+    (table,) = re.findall(r"^\| trainer \|.*?\n\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    named = {name.removeprefix("nnUNetTrainer") for name in re.findall(r"`(\w+)`", table)}
+    variants = ("epochs", "Demo", "Smoke")
+    trainers = {name.removeprefix("nnUNetTrainer") for name in TRAINERS if not name.endswith(variants)}
+    assert named - {""} == trainers
 
 
 def test_the_numbers_reach_nnunet(make: Make) -> None:
@@ -293,8 +326,22 @@ def test_any_patch(trainer: type) -> None:
 @own_builders
 def test_every_parameter_gets_a_gradient(trainer: type) -> None:
     network = build(trainer)
-    network(torch.randn(2, 3, 32, 48)).square().mean().backward()
+    outputs = network(torch.randn(2, 3, 32, 48))
+    for logits in outputs if isinstance(outputs, list) else [outputs]:
+        logits.square().mean().backward(retain_graph=True)
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
+
+
+@pytest.mark.parametrize(("trainer", "name"), REGISTERED.items(), ids=[trainer.__name__ for trainer in REGISTERED])
+def test_registered_networks_have_their_published_size(trainer: type, name: str) -> None:
+    assert count_parameters(build(trainer, outputs=1)) == network_card(name).parameters
+
+
+@only_2d
+@pytest.mark.parametrize("name", ["3d_fullres", "3d residual"])
+def test_3d_is_refused(trainer: type, name: str) -> None:
+    with pytest.raises(NotImplementedError, match=r" is 2D: .*; train the 2d configuration$"):
+        build(trainer, name)
 
 
 @builders
@@ -309,7 +356,7 @@ def test_deep_supervision_may_be_switched(trainer: type[nnUNetTrainerLightseg], 
     made.initialize()
     for enabled in (True, False, True):
         made.set_deep_supervision_enabled(enabled)
-        assert isinstance(made.network(torch.randn(1, 3, 32, 48)), torch.Tensor)
+        assert isinstance(made.network.eval()(torch.randn(1, 3, 32, 48)), torch.Tensor)
 
 
 @builders
