@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 
 import torch
-from machine import machine_facts
+from machine import interleaved_seconds, machine_facts
 
 from monai_lightseg.atomic import write_text
 from monai_lightseg.networks import create_network
-from monai_lightseg.profiling import count_macs, count_macs_thop, count_parameters, interleaved_cpu_seconds
+from monai_lightseg.profiling import count_macs, count_macs_thop, count_parameters
 
 SOLVERS = ("euler", "heun", "multistep")
 
@@ -34,7 +34,7 @@ def main() -> None:
     x = torch.zeros(input_size)
     with torch.inference_mode():
         calls = {name: (lambda network=network: network(x)) for name, network in networks.items()}
-        seconds = interleaved_cpu_seconds(calls, repeats=arguments.repeats, threads=arguments.threads)
+        seconds = interleaved_seconds(calls, device="cpu", repeats=arguments.repeats, threads=arguments.threads)
 
     rows = {}
     for name, network in networks.items():

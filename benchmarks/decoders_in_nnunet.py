@@ -109,7 +109,8 @@ def training_step_seconds(dataset: str, plans: str, trainers: Sequence[str]) -> 
             torch.nn.functional.cross_entropy(network(images), truth).backward()
 
         calls[trainer] = step
-    return interleaved_cpu_seconds(calls, repeats=5, warm_up=1)
+    seconds = interleaved_cpu_seconds(calls, repeats=5, warm_up=1)
+    return {name: statistics.median(samples) for name, samples in seconds.items()}
 
 
 def planned_network(plans_file: Path, trainer: str) -> tuple[torch.nn.Module, list[int], int]:

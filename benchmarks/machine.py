@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from monai_lightseg.profiling import interleaved_cpu_seconds
+from monai_lightseg.profiling import interleaved_cpu_seconds, processor_name
 
 WARM_UP = 3
 
@@ -58,16 +58,6 @@ def machine_facts(device: str = "cpu") -> dict[str, str | int | None]:
     return facts | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
 
 
-def processor_name() -> str:
-    """Model name of the processor, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def clock_name(device: str) -> str:
     """What `interleaved_seconds` reads."""
     return "process CPU time" if device == "cpu" else "wall clock, synchronised before and after"
@@ -79,7 +69,16 @@ def interleaved_seconds(
     """Median seconds of each call, the calls taking turns: CPU time of the process, or wall clock on CUDA."""
     warm_up = min(WARM_UP, repeats)
     if device == "cpu":
-        return interleaved_cpu_seconds(calls, repeats=repeats, warm_up=warm_up, threads=threads)
+        seconds = interleaved_cpu_seconds(calls, repeats=repeats, warm_up=warm_up, threads=threads)
+    else:
+        seconds = interleaved_cuda_seconds(calls, repeats=repeats, warm_up=warm_up)
+    return {name: statistics.median(samples) for name, samples in seconds.items()}
+
+
+def interleaved_cuda_seconds(
+    calls: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: int
+) -> dict[str, list[float]]:
+    """Wall clock of every measured turn of each call on CUDA, the calls taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warm_up + repeats):
         for name, call in calls.items():
@@ -89,7 +88,7 @@ def interleaved_seconds(
             torch.cuda.synchronize()
             if turn >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
 
 
 @contextmanager

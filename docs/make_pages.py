@@ -35,7 +35,7 @@ def network_table(cards: list[NetworkCard]) -> str:
     """The README's table."""
     lines = ["| `create_network(...)` | parameters | MACs, papers | MACs, built | paper |", "|---|---:|---:|---:|---|"]
     lines += [
-        f'| `"{card.name}"` | {card.parameters:,} | {card.macs_thop / 1e9:.2f} G | {card.macs / 1e9:.2f} G | '
+        f'| `"{card.name}"` | {card.parameters:,} | {card.macs_thop / 1e9:.3f} G | {card.macs / 1e9:.3f} G | '
         f"[{card.title}]({paper_url(card.paper)}), {card.year} |"
         for card in cards
     ]
@@ -69,6 +69,7 @@ def network_page(card: NetworkCard) -> str:
     text += [f"| {name} | {value} |" for name, value in rows]
     text += _section("Differences from the release, and what of it is kept", card.quirks)
     text += _section("Notes", card.notes)
+    text += _section("What `parallelize` replaces by parallel vision Mamba layers", [card.parallelized])
     text += _section("Not supported", [f"{name}: {reason}" for name, reason in card.not_supported.items()])
     text += _section(
         "Figures its authors report",

@@ -6,11 +6,13 @@ import typer
 from typer.core import TyperGroup
 
 from monai_lightseg import __version__
+from monai_lightseg.cli.checkpoints import checkpoints_app
 from monai_lightseg.cli.data import data_app
 from monai_lightseg.cli.demo import demo
 from monai_lightseg.cli.evaluate import evaluate
 from monai_lightseg.cli.networks import networks
 from monai_lightseg.cli.nnunet import nnunet_app
+from monai_lightseg.cli.profile import profile
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["app", "main"]
@@ -40,7 +42,9 @@ app = typer.Typer(
 )
 app.add_typer(nnunet_app, name="nnunet")
 app.add_typer(data_app, name="data")
+app.add_typer(checkpoints_app, name="checkpoints")
 app.command()(networks)
+app.command()(profile)
 app.command()(demo)
 app.command()(evaluate)
 

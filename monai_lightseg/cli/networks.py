@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 __all__ = ["networks"]
 
-HEADINGS = ("name", "parameters", "MACs (papers)", "MACs (built)", "year", "paper", "origin")
-NUMBERS = HEADINGS[1:5]
+HEADINGS = ("name", "parameters", "MACs (papers)", "MACs (built)", "FLOPs (built)", "year", "paper")
+NUMBERS = HEADINGS[1:6]
 
 
 def networks(as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False) -> None:
     """List the networks.
 
-    MACs are the multiply-accumulates of one 3 x 256 x 256 image: as the papers count them, and as built.
+    MACs are the multiply-accumulates of one 3 x 256 x 256 image: as the papers count them, and as built. FLOPs are the
+    operations as built, selective scans included.
 
     Example: lightseg networks --json
     """
@@ -35,8 +36,8 @@ def networks(as_json: Annotated[bool, typer.Option("--json", help="Print the who
 
 
 def _row(card: "NetworkCard") -> tuple[str, ...]:
-    numbers = (f"{card.parameters:,}", f"{card.macs_thop:,}", f"{card.macs:,}", str(card.year))
-    return (card.name, *numbers, card.paper, card.origin)
+    counts = (card.parameters, card.macs_thop, card.macs, card.flops)
+    return (card.name, *(f"{count:,}" for count in counts), str(card.year), card.paper)
 
 
 def _aligned(text: str, heading: str, width: int) -> str:

@@ -53,9 +53,9 @@ class NetworkCard:
         flops: floating point operations of the same, 2 per multiply-accumulate, plus the scan where there is one.
         size_multiple: input sides at which nothing has to be padded.
         description: one sentence.
+        parallelized: what `parallelize` replaces by parallel vision Mamba layers.
         quirks: released behaviour that is kept, and the options that turn it off.
         notes: what else a user should know, such as how the figures above come about.
-        parallelized: what `parallelize` replaces by parallel vision Mamba layers.
         not_supported: capability (`script`, `export`, `onnx`, `compile`) -> reason.
         reported: figures the paper prints.
     """
@@ -73,10 +73,10 @@ class NetworkCard:
     flops: int
     size_multiple: int
     description: str
+    parallelized: str
     class_name: str = ""
     quirks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    parallelized: str = ""
     not_supported: dict[str, str] = field(default_factory=dict)
     reported: tuple[ReportedFigure, ...] = ()
 

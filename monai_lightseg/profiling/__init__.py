@@ -1,8 +1,10 @@
-"""What a network costs: parameters, multiply-accumulates, floating point operations, latency."""
+"""What a network costs: parameters, multiply-accumulates, floating point operations, memory, latency."""
 
 from monai_lightseg.profiling.comparison import Comparison, NetworkCost, compare
 from monai_lightseg.profiling.counting import count_flops, count_macs, count_macs_thop, count_parameters
 from monai_lightseg.profiling.latency import interleaved_cpu_seconds
+from monai_lightseg.profiling.memory import peak_activation_bytes
+from monai_lightseg.profiling.processor import processor_name
 from monai_lightseg.profiling.state_space_parameters import mamba_parameters, pvm_parameters, vss_parameters
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "count_parameters",
     "interleaved_cpu_seconds",
     "mamba_parameters",
+    "peak_activation_bytes",
+    "processor_name",
     "pvm_parameters",
     "vss_parameters",
 ]

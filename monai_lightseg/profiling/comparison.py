@@ -1,14 +1,17 @@
 """Two networks side by side."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from monai.networks import eval_mode
 from torch import nn
 
 from monai_lightseg.profiling.counting import count_flops, count_macs, count_macs_thop, count_parameters
 from monai_lightseg.profiling.latency import interleaved_cpu_seconds
+from monai_lightseg.profiling.memory import peak_activation_bytes
 
 __all__ = ["Comparison", "NetworkCost", "compare"]
 
@@ -22,14 +25,33 @@ class NetworkCost:
         macs_thop: multiply-accumulates as the papers count them; see `count_macs_thop`.
         macs: multiply-accumulates of convolutions and matrix products as built.
         flops: floating point operations of the same, 2 per multiply-accumulate, and of selective scans.
-        cpu_seconds: median CPU time of a forward in eval mode.
+        peak_activation_bytes: most bytes alive at once in tensors made by a forward; see `peak_activation_bytes`.
+        cpu_seconds_p10: CPU time of a forward in eval mode that a tenth of the repeats did not exceed.
+        cpu_seconds: its median.
+        cpu_seconds_p90: what nine tenths did not exceed.
     """
 
     parameters: int
     macs_thop: int
     macs: int
     flops: int
+    peak_activation_bytes: int
+    cpu_seconds_p10: float
     cpu_seconds: float
+    cpu_seconds_p90: float
+
+
+# Title, unit and decimals of each field in the table.
+ROWS = {
+    "parameters": ("parameters", 1, 0),
+    "macs_thop": ("MACs as the papers count, M", 1e6, 3),
+    "macs": ("MACs as built, M", 1e6, 3),
+    "flops": ("FLOPs as built, scans included, M", 1e6, 3),
+    "peak_activation_bytes": ("peak activation memory, MB", 1e6, 3),
+    "cpu_seconds_p10": ("CPU time of a forward, p10, ms", 1e-3, 3),
+    "cpu_seconds": ("CPU time of a forward, p50, ms", 1e-3, 3),
+    "cpu_seconds_p90": ("CPU time of a forward, p90, ms", 1e-3, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -42,24 +64,24 @@ class Comparison:
     threads: int
 
     def ratios(self) -> dict[str, float]:
-        """After over before, by field of `NetworkCost`."""
-        return {name: value / vars(self.before)[name] for name, value in vars(self.after).items()}
+        """After over before, by field of `NetworkCost`; NaN where before is 0."""
+        before = vars(self.before)
+        return {name: value / before[name] if before[name] else math.nan for name, value in vars(self.after).items()}
+
+    def table(self, before: str = "before", after: str = "after") -> str:
+        """One line per figure, the columns under the given names."""
+        size = "x".join(str(side) for side in self.input_size)
+        widths = [max(14, len(name) + 2) for name in (before, after)]
+        title = f"input {size}, threads {self.threads}"
+        lines = [f"{title:34}{before:>{widths[0]}}{after:>{widths[1]}}{'ratio':>9}"]
+        costs, ratios = (vars(self.before), vars(self.after)), self.ratios()
+        for field, (title, unit, decimals) in ROWS.items():
+            figures = [f"{cost[field] / unit:{width},.{decimals}f}" for cost, width in zip(costs, widths, strict=True)]
+            lines.append(f"{title:34}{''.join(figures)}{ratios[field]:9.4f}")
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        size = "x".join(str(side) for side in self.input_size)
-        lines = [f"{f'input {size}, threads {self.threads}':34}{'before':>14}{'after':>14}{'ratio':>8}"]
-        titles = {
-            "parameters": ("parameters, M", 1e6),
-            "macs_thop": ("MACs as the papers count, G", 1e9),
-            "macs": ("MACs as built, G", 1e9),
-            "flops": ("FLOPs as built, G", 1e9),
-            "cpu_seconds": ("CPU time of a forward, ms", 1e-3),
-        }
-        ratios = self.ratios()
-        for name, (title, unit) in titles.items():
-            before, after = vars(self.before)[name] / unit, vars(self.after)[name] / unit
-            lines.append(f"{title:34}{before:14.3f}{after:14.3f}{ratios[name]:8.3f}")
-        return "\n".join(lines)
+        return self.table()
 
 
 def compare(
@@ -70,7 +92,7 @@ def compare(
     threads: int = 1,
     repeats: int = 15,
 ) -> Comparison:
-    """Parameters, operations and latency of two networks, timed in turns in this process.
+    """Parameters, operations, memory and latency of two networks, timed in turns in this process.
 
     Args:
         before: the network to compare with.
@@ -80,7 +102,7 @@ def compare(
         repeats: measured forwards of each.
 
     Raises:
-        ValueError: a network is not on the CPU or not float32.
+        ValueError: a network is not on the CPU or not float32, or `repeats` is below 1.
     """
     for network in (before, after):
         like = next(network.parameters())
@@ -93,14 +115,19 @@ def compare(
         seconds = interleaved_cpu_seconds(
             {"before": lambda: before(x), "after": lambda: after(x)}, repeats=repeats, threads=threads
         )
-    costs = [
-        NetworkCost(
-            parameters=count_parameters(network),
-            macs_thop=count_macs_thop(network, input_size),
-            macs=count_macs(network, input_size),
-            flops=count_flops(network, input_size),
-            cpu_seconds=seconds[name],
+    costs = []
+    for name, network in (("before", before), ("after", after)):
+        p10, median, p90 = np.percentile(seconds[name], (10, 50, 90)).tolist()
+        costs.append(
+            NetworkCost(
+                parameters=count_parameters(network),
+                macs_thop=count_macs_thop(network, input_size),
+                macs=count_macs(network, input_size),
+                flops=count_flops(network, input_size),
+                peak_activation_bytes=peak_activation_bytes(network, input_size),
+                cpu_seconds_p10=p10,
+                cpu_seconds=median,
+                cpu_seconds_p90=p90,
+            )
         )
-        for name, network in (("before", before), ("after", after))
-    ]
     return Comparison(costs[0], costs[1], tuple(input_size), threads)

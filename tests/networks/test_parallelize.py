@@ -8,7 +8,6 @@ from torch import nn
 from monai_lightseg.networks import (
     create_network,
     list_networks,
-    network_card,
     network_class,
     parallelize,
     replace_decoder,
@@ -50,11 +49,6 @@ def assert_only_layers_differ(new, given):
 
 def test_every_network_but_one_has_a_base_block():
     assert set(list_networks()) - set(WITH_BLOCKS) == {"ultralight_vm_unet"}
-
-
-@every_network
-def test_card_names_the_blocks(name):
-    assert network_card(name).parallelized
 
 
 @every_network

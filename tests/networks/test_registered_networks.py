@@ -267,7 +267,7 @@ def test_compiled_by_inductor(name):
 def test_card_is_complete(name):
     card = network_card(name)
     assert card.name == name
-    for field in ("title", "paper", "origin", "licence", "description"):
+    for field in ("title", "paper", "origin", "licence", "description", "parallelized"):
         assert getattr(card, field).strip(), field
     assert 2000 <= card.year <= 2100
     assert card.paper.startswith(("arXiv:", "doi:"))

@@ -7,7 +7,7 @@ from monai_lightseg.networks import create_network
 # Arguments that make a network of a few thousand parameters; its structure stays.
 TINY = {
     "egeunet": {"features": (16, 16, 16, 16, 16, 16)},
-    "lightm_unet": {"features": (8, 8, 16), "blocks_down": (1, 0, 0), "blocks_up": (1, 1)},
+    "lightm_unet": {"features": (8, 16), "blocks_down": (1, 0), "blocks_up": (1,)},
     "malunet": {"features": (8, 8, 8, 12, 16, 16)},
     "nmode_unet": {"features": (4, 8, 8)},
     "ulite": {"features": (4, 8, 8)},
