@@ -1,14 +1,16 @@
 """Write the pages that are made from code.
 
 From the cards: the README's table of networks and one page per network in docs/networks. From the parameter counts of
-state-space blocks: docs/state_space_parameters.md.
+state-space blocks: docs/state_space_parameters.md. From benchmarks/results/surgery.json: docs/surgery.md.
 
 python docs/make_pages.py            # writes
 python docs/make_pages.py --check    # exits 1 if something is out of date
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from monai_lightseg.atomic import write_text
 from monai_lightseg.networks import NetworkCard, list_networks, network_card
@@ -28,6 +30,8 @@ def pages() -> dict[Path, str]:
     made = {readme: f"{before}{START}\n{network_table(cards)}\n{END}{after}"}
     made |= {ROOT / "docs" / "networks" / f"{card.name}.md": network_page(card) for card in cards}
     made[ROOT / "docs" / "state_space_parameters.md"] = state_space_page()
+    results = ROOT / "benchmarks" / "results" / "surgery.json"
+    made[ROOT / "docs" / "surgery.md"] = surgery_page(json.loads(results.read_text(encoding="utf-8")), cards)
     return made
 
 
@@ -153,6 +157,85 @@ def _pvm_table() -> str:
     lines = ["| layer | B = 4 | B = 2 | B = 1 |", "|---|---:|---:|---:|"]
     lines += [f"| {layer} | {' | '.join(f'{count:,}' for count in row)} |" for layer, row in counts.items()]
     return "\n".join(lines)
+
+
+def surgery_page(record: dict[str, Any], cards: list[NetworkCard]) -> str:
+    """The page of what `replace_decoder` and `parallelize` do to every network."""
+    rows = [
+        _surgery_row(name, variant, row, variants["as published"])
+        for name, variants in record["networks"].items()
+        for variant, row in variants.items()
+    ]
+    table = "\n".join(rows)
+    replaced = "\n".join(f"- `{card.name}`: {card.parallelized}" for card in cards)
+    size, repeats = record["size"], record["repeats"]
+    machine = f"{record['machine']['processor']}, torch {record['machine']['torch']}, threads {record['threads']}"
+    return f"""# Surgery
+
+Two operations make a new network of a given one and leave the given one untouched; what stays keeps its weights.
+
+```python
+from monai_lightseg.networks import create_network, parallelize, replace_decoder
+
+host = create_network("ulite")
+slim = replace_decoder(host, "nmode", solver="euler")  # another decoder on the same encoder
+parallel = parallelize(create_network("malunet"), branches=4)  # PVM layers in place of the base blocks
+```
+
+`replace_decoder` puts an nmODE decoder ("euler", "heun" or "multistep") on the encoder. `parallelize` puts a parallel
+vision Mamba (PVM) layer of as many channels in the place of every base block; a block that reads the image itself
+stays, and `block=` names another class of blocks, (B, C, *spatial) to (B, C', *spatial), also in networks of other
+libraries:
+
+```python
+import timm
+from timm.models.resnet import BasicBlock
+
+parallelize(timm.create_model("resnet18", features_only=True), block=BasicBlock)
+```
+
+Both can be applied in a row. The new parts are untrained, so the network has to be trained or fine-tuned again.
+
+## What they save
+
+One 3x{size}x{size} image, {machine}; `python benchmarks/surgery.py` prints and records it.
+Percentages are changes of the network as published. *papers* counts as the papers do (modules only, scans nothing),
+*built* all convolutions and matrix products, FLOPs scans too. Time is the ratio of medians of {repeats} forwards in eval
+mode, the variants of a network taking turns. What an operation costs in accuracy, this does not say.
+
+| network | variant | parameters | | MACs, papers | | MACs, built | | FLOPs | time |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
+{table}
+
+## How to read it
+
+The nmODE paper (arXiv:2412.06262) reports 20 to 50 % fewer parameters and up to 74 % fewer operations over its hosts,
+which its abstract does not name. What a decoder can save is what the host's own decoder costs. FlexibleUNet, a light
+encoder under a heavy decoder, saves most operations; U-Net and U-Lite, with encoder and decoder of about the same
+cost, save about half. In MALUNet, EGE-UNet and UltraLight VM-UNet most parameters are in the decoder, but their
+operations are in the first levels of the encoder, which stay, and the solver's state has the size of the image: Heun,
+with two convolutions a step, can cost more than it saves. LightM-UNet keeps almost everything in its encoder.
+
+PVM layers pay where they replace 3x3 convolutions or wide Mamba blocks. They save parameters rather than time: the
+papers' count leaves their scans out, and in FLOPs and time they can cost more. U-Lite and UNeXt consist of 1x1
+convolutions and linear layers, and a PVM layer holds one of the same size itself.
+
+## What `parallelize` replaces
+
+{replaced}
+"""
+
+
+def _surgery_row(name: str, variant: str, row: dict[str, Any], published: dict[str, Any]) -> str:
+    cells = [name if row is published else "", variant, f"{row['parameters']:,}", _change("parameters", row, published)]
+    for key in ("macs_thop", "macs"):
+        cells += [f"{row[key] / 1e9:.3f} G", _change(key, row, published)]
+    cells += [f"{row['flops'] / 1e9:.3f} G", f"{row['time_ratio']:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _change(key: str, row: dict[str, Any], published: dict[str, Any]) -> str:
+    return "" if row is published else f"{100 * (row[key] / published[key] - 1):+.1f} %"
 
 
 def _section(title: str, entries: list[str] | tuple[str, ...]) -> list[str]:

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from monai.networks import eval_mode
@@ -44,9 +45,18 @@ def count_macs(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256))
 
 def _count_operations(network: nn.Module, input_size: Sequence[int]) -> tuple[int, int]:
     """Operations of convolutions and matrix products, and of selective scans."""
-    of_scans = 0
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), eval_mode(network), counter, _counted_scans() as of_scans:
+        network(_zeros(network, input_size))
+    return int(counter.get_total_flops()), sum(of_scans)
 
-    def count_scan(
+
+@contextmanager
+def _counted_scans() -> Iterator[list[int]]:
+    """Selective scans compute nothing, and leave the number of their operations in the list."""
+    operations: list[int] = []
+
+    def count(
         u: torch.Tensor,
         delta: torch.Tensor,
         A: torch.Tensor,
@@ -56,16 +66,12 @@ def _count_operations(network: nn.Module, input_size: Sequence[int]) -> tuple[in
         z: torch.Tensor | None,
         *_: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        nonlocal of_scans
         extras = (D is not None) + (z is not None)
-        of_scans += u.numel() * (SCAN_OPERATIONS_PER_STATE * A.shape[1] + extras)
+        operations.append(u.numel() * (SCAN_OPERATIONS_PER_STATE * A.shape[1] + extras))
         return torch.zeros_like(u), u.new_zeros(*u.shape[:2], A.shape[1])
 
-    counter = FlopCounterMode(display=False)
-    counting_backend = ScanBackend("counting", count_scan)
-    with torch.no_grad(), eval_mode(network), counter, scan_backend(counting_backend):
-        network(_zeros(network, input_size))
-    return int(counter.get_total_flops()), of_scans
+    with scan_backend(ScanBackend("counting", count)):
+        yield operations
 
 
 def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 256)) -> int:
@@ -90,7 +96,7 @@ def count_macs_thop(network: nn.Module, input_size: Sequence[int] = (1, 3, 256, 
         total += _thop_cost(module, inputs[0], output) * (2 if inputs[0].shape[0] == 1 else 1)
 
     hooks = [module.register_forward_hook(count) for module in network.modules() if not list(module.children())]
-    with torch.no_grad():
+    with torch.no_grad(), _counted_scans():
         network(_zeros(network, (2 * input_size[0], *input_size[1:])))
     for hook in hooks:
         hook.remove()

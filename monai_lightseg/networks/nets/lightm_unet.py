@@ -175,9 +175,9 @@ def _depthwise_separable(in_channels: int, out_channels: int, kernel_size: int, 
         ),
         notes=(
             "Its authors name 1 M parameters; the network they released has 5.01 M.",
-            "The MACs as the papers count are those of modules, the fused Mamba blocks nothing: with two output "
-            "channels 2,130,378,752. As built, the convolutions and matrix products of the Mamba blocks add 9.8 G, and "
-            "the scans another 4.7 G FLOPs.",
+            "The MACs as the papers count are those of modules, of which the fused Mamba blocks call none; with two "
+            "output channels they are 2,130,378,752. As built, the convolutions and matrix products inside Mamba add "
+            "10.0 G, and its scans 4.7 G FLOPs.",
             "torch.compile needs dynamic=False where images have several sizes: open sides take very long to compile.",
         ),
         parallelized=(
@@ -195,7 +195,7 @@ class LightMUNet(UNetLike):
         in_channels: channels of the image.
         out_channels: channels of the logits.
         features: channels per level, shallow to deep; strides 1, 2, 4, ...; multiples of the norm's groups.
-        blocks_down: encoder blocks per level, shallow to deep; each has two Mamba layers.
+        blocks_down: encoder blocks per level, shallow to deep; each block has two Mamba layers.
         blocks_up: decoder blocks per level, deep to shallow; one level fewer.
         act: activation, as MONAI names it.
         norm: norm between the layers, as MONAI names it; inside Mamba layers it is a layer norm.
@@ -227,7 +227,7 @@ class LightMUNet(UNetLike):
             raise ValueError(f"lightm_unet is 2D: spatial_dims must be 2, got {spatial_dims}")
         if len(features) < 2:
             raise ValueError(f"features must name two or more levels, got {tuple(features)}")
-        groups = norm[1].get("num_groups", 1) if isinstance(norm, tuple) else 1
+        groups = 1 if isinstance(norm, str) else norm[1].get("num_groups", 1)
         if any(width % groups for width in features):
             raise ValueError(f"features must be multiples of the norm's {groups} groups, got {tuple(features)}")
         for name, blocks, levels in (
@@ -235,7 +235,9 @@ class LightMUNet(UNetLike):
             ("blocks_up", blocks_up, len(features) - 1),
         ):
             if len(blocks) != levels or any(number < 0 for number in blocks):
-                raise ValueError(f"{name} must name one block or more for each of {levels} levels, got {tuple(blocks)}")
+                raise ValueError(
+                    f"{name} must give a number of blocks for each of {levels} levels, got {tuple(blocks)}"
+                )
         if deep_supervision:
             raise ValueError("lightm_unet has no auxiliary outputs: deep_supervision must be False")
         super().__init__(

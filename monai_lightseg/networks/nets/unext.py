@@ -156,12 +156,14 @@ UNEXT = NetworkCard(
     size_multiple=32,
     description="U-shaped network of five levels: convolutions, then MLPs whose channels are shifted across pixels.",
     quirks=(
-        "The channels are cut as torch.chunk does: of 128, the last of the five chunks has 24 and the others 26; of "
-        "fewer than five times the rounded-up fifth there are fewer chunks, and shifts.",
+        "The channels are cut as torch.chunk does: 128 into four chunks of 26 and one of 24. Some small numbers give "
+        "fewer chunks than five, and so fewer shifts: 12 give four, moved by -2, -1, 0 and 1.",
         "The last upsampling follows a convolution without a norm.",
         "The initial weights of blocks and patch embeddings are drawn anew, those of all other layers are PyTorch's.",
     ),
-    parallelized="Its four tokenised MLP blocks; the choice is ours.",
+    parallelized=(
+        "Its four tokenised MLP blocks; the choice is ours. It slims little: most parameters are in the convolutions."
+    ),
     not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
 )
 
