@@ -200,8 +200,8 @@ Both can be applied in a row. The new parts are untrained, so the network has to
 
 One 3x{size}x{size} image, {machine}; `python benchmarks/surgery.py` prints and records it.
 Percentages are changes of the network as published. *papers* counts as the papers do (modules only, scans nothing),
-*built* all convolutions and matrix products, FLOPs scans too. Time is the ratio of medians of {repeats} forwards in eval
-mode, the variants of a network taking turns. What an operation costs in accuracy, this does not say.
+*built* all convolutions and matrix products, FLOPs scans too. Time is the ratio of medians of {repeats} forwards in
+eval mode, the variants of a network taking turns. What an operation costs in accuracy, this does not say.
 
 | network | variant | parameters | | MACs, papers | | MACs, built | | FLOPs | time |
 |---|---|---:|---:|---:|---:|---:|---:|---:|---:|
