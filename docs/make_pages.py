@@ -210,15 +210,18 @@ eval mode, the variants of a network taking turns. What an operation costs in ac
 ## How to read it
 
 The nmODE paper (arXiv:2412.06262) reports 20 to 50 % fewer parameters and up to 74 % fewer operations over its hosts,
-which its abstract does not name. What a decoder can save is what the host's own decoder costs. FlexibleUNet, a light
-encoder under a heavy decoder, saves most operations; U-Net and U-Lite, with encoder and decoder of about the same
-cost, save about half. In MALUNet, EGE-UNet and UltraLight VM-UNet most parameters are in the decoder, but their
-operations are in the first levels of the encoder, which stay, and the solver's state has the size of the image: Heun,
-with two convolutions a step, can cost more than it saves. LightM-UNet keeps almost everything in its encoder.
+which its abstract does not name. What a decoder can save is what the host's own decoder costs. The encoder of
+FlexibleUNet is light and its decoder heavy, so most operations go; U-Net saves about half. In MALUNet, EGE-UNet and
+UltraLight VM-UNet more than half of the parameters are in the decoder, but most operations are in the first levels of
+the encoder, which stay, and the state of the solver has the size of the image: Heun, with two convolutions a step, can
+cost more than it saves. UNeXt-S computes so little at full size that any such state costs it time. LightM-UNet keeps
+almost everything in its encoder.
 
-PVM layers pay where they replace 3x3 convolutions or wide Mamba blocks. They save parameters rather than time: the
-papers' count leaves their scans out, and in FLOPs and time they can cost more. U-Lite and UNeXt consist of 1x1
-convolutions and linear layers, and a PVM layer holds one of the same size itself.
+PVM layers save parameters where they stand in for 3x3 convolutions or wide Mamba blocks, and least in U-Lite and UNeXt,
+whose base blocks are 1x1 convolutions and linear layers, since a PVM layer holds one of the same size itself. They do
+not save time here: the papers' count leaves their scans out, and where blocks at the size of the image are replaced
+(U-Net, BasicUNet, FlexibleUNet) the scans run over every pixel, so that a forward on the CPU takes about ten times as
+long. UltraLight VM-UNet itself has its PVM layers at strides of 8 and more.
 
 ## What `parallelize` replaces
 
