@@ -23,7 +23,6 @@ def machine_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of torch; CPU time is that of all of them together")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--compile", action="store_true", help="add the variants under torch.compile")
     parser.add_argument("--out", type=Path, help="default: results/<script>.json, on CUDA results/<script>_cuda.json")
     return parser
 

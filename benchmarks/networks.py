@@ -69,6 +69,7 @@ class OneByOnePVM(LightsegPVM):
 def main() -> None:
     """Check, measure, print the tables, write the JSON."""
     parser = machine_parser(__doc__)
+    parser.add_argument("--compile", action="store_true", help="add the variants under torch.compile")
     parser.add_argument("--size", type=int, default=256, help="side of the square images")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument(

@@ -49,6 +49,7 @@ Call = Callable[[Scan, Tensors], Tensors]
 def main() -> None:
     """Measure, print the tables, write the JSON."""
     parser = machine_parser(__doc__)
+    parser.add_argument("--compile", action="store_true", help="add the variants under torch.compile")
     parser.add_argument("--shapes", type=shape_of, nargs="+", default=SHAPES, metavar="BATCH,LENGTH,CHANNELS")
     parser.add_argument("--long-loops", action="store_true", help="train the reference loop where it takes seconds too")
     arguments = parser.parse_args()

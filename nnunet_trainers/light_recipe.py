@@ -1,4 +1,4 @@
-"""The recipe of the light papers: AdamW, a cosine over all epochs, cross-entropy and Dice per image."""
+"""A recipe close to that of the light papers: AdamW, one cosine over all epochs, cross-entropy and Dice per image."""
 
 import torch
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_loss
@@ -12,10 +12,11 @@ __all__ = ["nnUNetTrainerLightsegCosine"]
 
 
 class nnUNetTrainerLightsegCosine(nnUNetTrainerLightseg):
-    """The network nnU-Net planned under the recipe of the light papers: the control for the registered networks.
+    """The network nnU-Net planned under the recipe of the registered networks: the control for them.
 
     AdamW (1e-3, weight decay 1e-2) with cosine annealing to 1e-5, cross-entropy and Dice per image, as MALUNet,
-    EGE-UNet and UltraLight VM-UNet were released. Augmentation, sampling and validation are nnU-Net's own.
+    EGE-UNet and UltraLight VM-UNet were released, but for one thing: their cosine goes down and up in 100 epochs, here
+    it goes down once over all of them. Augmentation, sampling and validation are nnU-Net's own.
     """
 
     # From the highest learning rate to the lowest; None: all epochs.

@@ -1,17 +1,17 @@
 """One trainer for each registered network, called nnUNetTrainer and the name of its class, all under one recipe.
 
-The recipe is the one MALUNet, EGE-UNet and UltraLight VM-UNet were released with. U-Lite (Adam 2e-3, reduced on
-plateaus), LightM-UNet (Adam 1e-4, weight decay 1e-5, polynomial decay) and UNeXt (Adam 1e-3, weight decay 1e-4,
-cross-entropy halved) were released with others; here all are trained alike, so that results compare networks.
+Optimiser and loss are those MALUNet, EGE-UNet and UltraLight VM-UNet were released with; the cosine goes down once.
+U-Lite (Adam 2e-3, reduced on plateaus), LightM-UNet (Adam 1e-4, weight decay 1e-5, polynomial decay) and UNeXt (Adam
+1e-3, weight decay 1e-4, cross-entropy halved) were released with others; here all are trained alike, so that results
+compare networks.
 """
 
 from collections.abc import Callable
-from typing import cast
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from monai_lightseg.networks import UNetLike, create_network, list_networks, network_card, network_class
+from monai_lightseg.networks import create_network, list_networks, network_card, network_class
 from nnunet_trainers.base import epoch_variants
 from nnunet_trainers.light_recipe import nnUNetTrainerLightsegCosine
 
@@ -53,7 +53,7 @@ def network_builder(name: str) -> Callable[..., nn.Module]:
 
 def auxiliary_weights(name: str) -> tuple[float, ...]:
     """Weights of the losses of the auxiliary logits of the network registered as `name`; empty where it has none."""
-    return cast(type[UNetLike], network_class(name)).auxiliary_weights
+    return network_class(name).auxiliary_weights
 
 
 def registered_trainer(name: str) -> type[nnUNetTrainerLightsegCosine]:

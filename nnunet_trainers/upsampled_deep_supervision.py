@@ -12,6 +12,9 @@ __all__ = ["UpsampledDeepSupervisionLoss"]
 class UpsampledDeepSupervisionLoss(nn.Module):
     """The loss of the main logits plus the weighted losses of the auxiliary ones, upsampled (bilinear) to their size.
 
+    Where the sides are no multiples of an auxiliary output's stride, its last pixel shows less of the image than the
+    others and is stretched like them.
+
     Args:
         loss: nnU-Net's loss of logits (B, C, H, W) and target.
         weights: one for each auxiliary output, in the order of the network's list: finest first.
@@ -31,6 +34,8 @@ class UpsampledDeepSupervisionLoss(nn.Module):
         if isinstance(output, torch.Tensor):
             return self.loss(output, target)
         main, *auxiliary = output
+        if len(auxiliary) != len(self.weights):
+            raise ValueError(f"{len(self.weights)} weights for {len(auxiliary)} auxiliary outputs: give one for each")
         total = self.loss(main, target)
         for weight, logits in zip(self.weights, auxiliary, strict=True):
             upsampled = functional.interpolate(logits, main.shape[2:], mode="bilinear", align_corners=True)

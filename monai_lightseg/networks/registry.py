@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from monai.utils import look_up_option
-from torch import nn
+
+from monai_lightseg.networks.unet_like import UNetLike
 
 __all__ = [
     "NetworkCard",
@@ -17,7 +18,7 @@ __all__ = [
     "register_network",
 ]
 
-NetworkClass = TypeVar("NetworkClass", bound=type[nn.Module])
+NetworkClass = TypeVar("NetworkClass", bound=type[UNetLike])
 
 CAPABILITIES = ("script", "export", "onnx", "compile")
 
@@ -86,7 +87,7 @@ class NetworkCard:
             raise ValueError(f"card {self.name!r}: unknown capabilities {sorted(unknown)}; known: {CAPABILITIES}")
 
 
-_NETWORKS: dict[str, tuple[type[nn.Module], NetworkCard]] = {}
+_NETWORKS: dict[str, tuple[type[UNetLike], NetworkCard]] = {}
 
 
 def register_network(card: NetworkCard) -> Callable[[NetworkClass], NetworkClass]:
@@ -110,7 +111,7 @@ def list_networks() -> list[str]:
     return sorted(_NETWORKS)
 
 
-def network_class(name: str) -> type[nn.Module]:
+def network_class(name: str) -> type[UNetLike]:
     """The class registered under `name`.
 
     Raises:
@@ -128,7 +129,7 @@ def network_card(name: str) -> NetworkCard:
     return _NETWORKS[look_up_option(name, list_networks())][1]
 
 
-def create_network(name: str, **arguments: Any) -> nn.Module:
+def create_network(name: str, **arguments: Any) -> UNetLike:
     """Build the network registered under `name`; `arguments` are the keyword arguments of its class.
 
     Raises:

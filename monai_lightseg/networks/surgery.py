@@ -110,9 +110,10 @@ def parallelize(network: Network, branches: int = 4, *, block: type[nn.Module] |
     max-pooling with this stride stands in front of its layer. What the base block of a network of this package is,
     `network_card(name).parallelized` says.
 
-    Works on networks of this package, nnU-Net's PlainConvUNet and ResidualEncoderUNet and MONAI's BasicUNet and
-    FlexibleUNet; with `block` given on models of segmentation_models_pytorch and timm models made with
-    features_only=True, too. `network` is left untouched.
+    Works on networks of this package, nnU-Net's PlainConvUNet (stacked convolutions) and ResidualEncoderUNet (stacked
+    residual blocks) and MONAI's BasicUNet and FlexibleUNet (TwoConv; in FlexibleUNet that is the decoder); with `block`
+    given on convolutional models of segmentation_models_pytorch and timm models made with features_only=True, too.
+    `network` is left untouched.
 
     Args:
         network: the network to take everything else from.
@@ -121,9 +122,11 @@ def parallelize(network: Network, branches: int = 4, *, block: type[nn.Module] |
             `network`.
 
     Raises:
-        ValueError: an unsupported network, one without such blocks, or a block that takes more than one map, enlarges
-            it or has channels that do not split into `branches`.
+        ValueError: an unsupported network, one without such blocks or of fixed image size, or a block that takes more
+            than one map, enlarges it or has channels that do not split into `branches`.
     """
+    if block is not None and not isinstance(block, type):
+        raise ValueError(f"block must be a class of modules, got {block!r}")
     facts = _facts(network)
     block = block or facts.base_block
     if block is None:
@@ -175,8 +178,11 @@ def _maps_of_blocks(
         if isinstance(module, block) and not any(name.startswith(f"{outer}.") for outer in inside):
             inside.append(name)
             module.register_forward_hook(recorder(name))
-    with torch.no_grad(), eval_mode(twin):
-        twin(image)
+    try:
+        with torch.no_grad(), eval_mode(twin):
+            twin(image)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"{type(network).__name__} does not run on an image of {sides}: {error}") from error
     if not maps:
         raise ValueError(f"{type(network).__name__} holds no {block.__name__} that could be replaced")
     return maps
@@ -184,7 +190,7 @@ def _maps_of_blocks(
 
 def _parallel_layer(name: str, before: torch.Size, after: torch.Size, branches: int) -> nn.Module:
     """A PVM layer between maps of these shapes, with max-pooling in front where the second is smaller."""
-    if branches < 1 or before[1] % branches:
+    if not isinstance(branches, int) or branches < 1 or before[1] % branches:
         raise ValueError(f"{name} takes {before[1]} channels, which do not split into {branches} branches")
     layer = LightsegPVM(before[1], after[1], branches)
     stride = [side // smaller for side, smaller in zip(before[2:], after[2:], strict=True)]

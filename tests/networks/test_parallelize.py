@@ -176,10 +176,21 @@ def test_a_class_that_is_not_there():
         parallelize(tiny_network("malunet"), block=nn.Conv3d)
 
 
-@pytest.mark.parametrize("branches", [0, 3])
+@pytest.mark.parametrize("branches", [0, 3, 2.0])
 def test_channels_that_do_not_split(branches):
     with pytest.raises(ValueError, match=rf"levels\.1 takes 4 channels, which do not split into {branches} branches"):
         parallelize(tiny_network("unet_bilinear"), branches=branches)
+
+
+def test_a_name_for_a_class():
+    with pytest.raises(ValueError, match="block must be a class of modules, got 'MALUNetDGA'"):
+        parallelize(tiny_network("malunet"), block="MALUNetDGA")
+
+
+def test_fixed_image_size():
+    network = pytest.importorskip("timm").create_model("vit_tiny_patch16_224", features_only=True)
+    with pytest.raises(ValueError, match=r"does not run on an image of \[32, 32\]: Input height"):
+        parallelize(network, block=nn.Linear)
 
 
 def test_blocks_that_no_layer_can_replace():

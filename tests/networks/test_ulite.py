@@ -30,6 +30,19 @@ def test_narrowing_before_upsampling_changes_nothing():
         torch.testing.assert_close(level.eval()(x, skip), level.train()(x, skip))
 
 
+def test_another_module_in_place_of_the_convolution_is_called_in_eval_too():
+    class Doubled(torch.nn.Conv2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    level = ULiteDecoderLevel(8, 4, "gelu", "instance")
+    level.norm = torch.nn.Identity()
+    level.narrow = Doubled(12, 4, 1)
+    x, skip = image(2, 8, 5, 6), image(2, 4, 10, 12, seed=2)
+    with torch.no_grad():
+        torch.testing.assert_close(level.eval()(x, skip), level.train()(x, skip))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,7 +19,7 @@ class HostEncoder:
         spatial_dims: 2 or 3.
         in_channels: channels of the input.
         out_channels: channels of the host's logits; None where the host has none.
-        base_block: class of the modules, one map to one map, that the host consists of; None where unknown.
+        base_block: class of the blocks, one map to one map, that `parallelize` replaces; None where unknown.
     """
 
     module: nn.Module

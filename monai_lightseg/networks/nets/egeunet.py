@@ -33,6 +33,8 @@ DILATIONS = (1, 2, 5, 7)
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of each pixel. (B, channels, H, W) -> (B, channels, H, W)."""
 
+    # No nn.LayerNorm, as the origin's is none: the papers' count would see it.
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -203,8 +205,8 @@ class EGEUNetDecoder(nn.Module):
         notes=(
             "As its authors train, the loss of the masks, each upsampled to the image, is added with weights 0.5, 0.4, "
             "0.3, 0.2 and 0.1, the finest first.",
-            "Norms over five channels and more amplify rounding errors of single pixels: with the weights of the "
-            "parity test bfloat16 autocast changes the logits by 5 % in norm.",
+            "Its norms over five channels and more amplify rounding. With random weights (eight seeds, 256x256) "
+            "float16 autocast changes the logits by 0.3 to 2.3 % in norm, bfloat16 by 2 to 20 %: prefer float16.",
         ),
         parallelized=(
             "Its six group multi-axis Hadamard product attention (GHPA) modules, as in Table 4 of the UltraLight "

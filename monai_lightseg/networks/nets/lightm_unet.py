@@ -175,6 +175,8 @@ def _depthwise_separable(in_channels: int, out_channels: int, kernel_size: int, 
         ),
         notes=(
             "Its authors name 1 M parameters; the network they released has 5.01 M.",
+            "Code of before 2024-03-29 had no depthwise convolutions: its checkpoints do not fit. The 3D form of the "
+            "release is not here. The parity test has no gradients of the release.",
             "The MACs as the papers count are those of modules, of which the fused Mamba blocks call none; with two "
             "output channels they are 2,130,378,752. As built, the convolutions and matrix products inside Mamba add "
             "10.0 G, and its scans 4.7 G FLOPs.",

@@ -99,7 +99,11 @@ class ULiteEncoder(nn.Module):
 
 
 class ULiteDecoderLevel(nn.Module):
-    """Nearest upsampling, the skip beside it, 1x1, norm, axial convolution, 1x1, activation."""
+    """Nearest upsampling, the skip beside it, 1x1, norm, axial convolution, 1x1, activation.
+
+    In eval the first 1x1 convolution holds its weights and is not called, so forward hooks on it do not fire; one that
+    is wrapped, parametrised or replaced is called.
+    """
 
     def __init__(
         self,
@@ -122,7 +126,7 @@ class ULiteDecoderLevel(nn.Module):
 
     def _narrowed(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """1x1 convolution of the upsampled map and the skip side by side."""
-        if self.training:
+        if self.training or type(self.narrow) is not nn.Conv2d:
             return self.narrow(torch.cat([self.up(x), skip], dim=1))
         # It commutes with repeating pixels, so in eval the deep map is narrowed while it is small: half the work.
         deep, shallow = self.narrow.weight.split([x.shape[1], skip.shape[1]], dim=1)

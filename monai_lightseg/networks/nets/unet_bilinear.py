@@ -68,7 +68,10 @@ class UNetBilinearDecoder(nn.Module):
         size_multiple=16,
         description="U-Net, widths 64 to 512, bilinear upsampling: the baseline and host of the nmODE decoder paper.",
         quirks=("The origin ends in a sigmoid; ours gives logits.",),
-        parallelized="All its double convolutions but the first, as in Table 4 of the UltraLight VM-UNet paper.",
+        parallelized=(
+            "All its double convolutions but the first, as Table 4 of the UltraLight VM-UNet paper does in a U-Net of "
+            "2.0 M parameters."
+        ),
         not_supported={"script": "TorchScript cannot type the list of levels; use torch.export"},
     )
 )

@@ -228,7 +228,7 @@ class UNeXt(UNetLike):
         macs_thop=103_833_600,
         macs=99_229_696,
         flops=198_459_392,
-        description="UNeXt with about half the channels per level.",
+        description="UNeXt with a quarter to half of the channels per level.",
     )
 )
 class UNeXtS(UNeXt):
