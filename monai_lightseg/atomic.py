@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_folder", "write_text"]
+__all__ = ["atomic_folder", "write_bytes", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` through a temporary file beside it, then rename it into place.
+    """Write `text` (UTF-8) as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` through a temporary file beside it, then rename it into place.
 
     Raises:
         OSError: the folder cannot be written; nothing is left behind.
@@ -20,8 +25,8 @@ def write_text(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:

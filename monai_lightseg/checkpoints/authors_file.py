@@ -1,20 +1,24 @@
 """Checkpoint files of the authors' code, read as plain state dicts; nothing in them is run."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
+from monai_lightseg.checkpoints.network_file import CheckpointCard
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["read_authors_file"]
 
 _NESTINGS = ("state_dict", "model_state_dict", "model", "net", "network_weights")
-_WRAPPERS = ("module.", "_orig_mod.")
+_DEEPEST = 4
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
 _PROFILER_BUFFERS = ("total_ops", "total_params")
 _NUMPY_SCALARS = ("numpy.dtype", "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
 _FIRST_BYTES = (b"PK", b"\x80")
@@ -35,30 +39,37 @@ class _NumpyScalar:
         pass
 
 
-def read_authors_file(path: Path) -> dict[str, torch.Tensor]:
+def read_authors_file(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the state dict in a checkpoint of the authors' code.
 
     The weights may lie at the top or under `state_dict`, `model_state_dict`, `model`, `net` or `network_weights`, or
     one of these in another; what lies beside them is left out. So are the counters `total_ops` and `total_params`
-    that the thop profiler leaves in a model. Where all keys begin with `module.` (DataParallel) or `_orig_mod.`
-    (torch.compile), that is taken off.
+    that the thop profiler leaves in a model. Where all keys begin with `module.` (DataParallel), `_orig_mod.`
+    (torch.compile) or `model.` (Lightning), that is taken off.
+
+    Not thread-safe: what torch.load may build is set for the whole process while the file is read.
 
     Args:
-        path: a safetensors file where it is named `.safetensors`, else what torch.save wrote.
+        path: a safetensors file, or what torch.save wrote.
 
     Returns:
         The weights on the CPU, by the authors' keys.
 
     Raises:
         LightsegError: the file is missing, damaged or no checkpoint; it holds pickled objects other than tensors, plain
-            values and numpy scalars; it holds no weights, or weights in several places.
+            values and numpy scalars; it holds no weights, weights in several places, or some that are sparse, quantised
+            or without values; it is converted already.
     """
+    path = Path(path)
     try:
         with path.open("rb") as stream:
-            start = stream.read(2)
+            start = stream.read(9)
+            size = os.fstat(stream.fileno()).st_size
     except OSError as error:
         raise LightsegError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, start)
+    # A safetensors file begins with the length of its header, which is JSON.
+    safe = path.suffix == ".safetensors" or (start[8:] == b"{" and int.from_bytes(start[:8], "little") < size)
+    content = _read_safetensors(path) if safe else _read_torch(path, start)
     found = _state_dicts(content)
     if not found:
         raise LightsegError(
@@ -68,14 +79,25 @@ def read_authors_file(path: Path) -> dict[str, torch.Tensor]:
         raise LightsegError(
             f"{path} holds weights in several places: {', '.join(map('.'.join, found))}; save the wanted ones alone"
         )
-    return _without_wrappers(next(iter(found.values())))
+    weights = next(iter(found.values()))
+    for key, tensor in weights.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise LightsegError(
+                f"{path}: {key} is sparse, quantised or without values (meta device); save the weights as dense tensors"
+            )
+    return _without_wrappers(weights)
 
 
 def _read_safetensors(path: Path) -> Any:
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        weights = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise LightsegError(f"{path} is damaged or no safetensors file ({error}); get it again") from error
+    if all(field.name in metadata for field in fields(CheckpointCard)):
+        raise LightsegError(f"{path} is already converted; use load_network")
+    return weights
 
 
 def _read_torch(path: Path, start: bytes) -> Any:
@@ -112,7 +134,8 @@ def _state_dicts(content: Any, place: tuple[str, ...] = ()) -> dict[tuple[str, .
     if not isinstance(content, Mapping):
         return {}
     found: dict[tuple[str, ...], dict[str, torch.Tensor]] = {}
-    for key in _NESTINGS:
+    # A dictionary can hold itself.
+    for key in _NESTINGS if len(place) < _DEEPEST else ():
         found |= _state_dicts(content.get(key), (*place, key))
     if found:
         return found

@@ -9,7 +9,8 @@ import torch
 from monai_lightseg.checkpoints.key_maps import KEY_MAPS
 from monai_lightseg.checkpoints.misfits import list_misfits
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.networks import create_network, network_card
+from monai_lightseg.networks import network_card
+from monai_lightseg.networks.building import build_network
 
 __all__ = ["convert"]
 
@@ -25,8 +26,9 @@ def convert(name: str, authors_state_dict: Mapping[str, torch.Tensor], **network
         **network_arguments: arguments that build the network the weights belong to.
 
     Raises:
-        LightsegError: no key map for `name`; or keys left over on either side, or shapes that differ: one line for each
-            kind of problem, and one that names the network that the weights do fit, where there is one.
+        LightsegError: no key map for `name`; arguments that do not build the network; or keys left over on either side,
+            shapes that differ, or kinds of numbers (floating, integer, complex) that do: one line for each kind of
+            problem, and one that names the network that the weights do fit, where there is one.
     """
     if name not in KEY_MAPS:
         raise LightsegError(f"no key map for network {name!r}; there are maps for {', '.join(sorted(KEY_MAPS))}")
@@ -41,7 +43,7 @@ def convert(name: str, authors_state_dict: Mapping[str, torch.Tensor], **network
 
 def _expected(name: str, arguments: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
-        return create_network(name, **arguments).state_dict()
+        return build_network(name, arguments).state_dict()
 
 
 def _renamed(

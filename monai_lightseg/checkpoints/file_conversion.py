@@ -9,15 +9,21 @@ from typing import Any
 from monai_lightseg import __version__
 from monai_lightseg.checkpoints.authors_file import read_authors_file
 from monai_lightseg.checkpoints.conversion import convert
-from monai_lightseg.checkpoints.network_file import CheckpointCard, build_network, write_network_file
+from monai_lightseg.checkpoints.network_file import CheckpointCard, write_network_file
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.networks import list_networks, network_card
+from monai_lightseg.networks import network_card
+from monai_lightseg.networks.building import build_network
 
 __all__ = ["convert_file"]
 
 
 def convert_file(
-    source: Path, name: str, out: Path, *, arguments: Mapping[str, Any] | None = None, overwrite: bool = False
+    source: str | Path,
+    name: str,
+    out: str | Path,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> CheckpointCard:
     """Convert a checkpoint of the authors' code into a safetensors file that `load_network` reads.
 
@@ -37,30 +43,30 @@ def convert_file(
         LightsegError: `out` has another suffix, exists, or cannot be written; no such network, or arguments that do not
             build it; `source` cannot be read, or its weights do not fit: all problems are listed.
     """
+    source, out = Path(source), Path(out)
     if out.suffix != ".safetensors":
         raise LightsegError(f"{out} is to be a safetensors file; end its name in .safetensors")
     if out.exists() and not overwrite:
         raise LightsegError(f"{out} exists; give another name, or --force (overwrite=True) to replace it")
     if out.exists() and source.exists() and out.samefile(source):
         raise LightsegError(f"{out} is the file to convert; give another name for the result")
-    if name not in list_networks():
-        raise LightsegError(f"no network {name!r}; there are {', '.join(list_networks())}")
+    kept = _as_read_back(arguments or {})
+    network = build_network(name, kept)
     weights = read_authors_file(source)
     origin = network_card(name)
     with source.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     card = CheckpointCard(
         network=name,
-        arguments=_as_read_back(arguments or {}),
+        arguments=kept,
         origin=origin.origin,
         licence=origin.licence,
         source=source.name,
         source_sha256=digest,
         version=__version__,
     )
-    network = build_network(card)
     try:
-        converted = convert(name, weights, **card.arguments)
+        converted = convert(name, weights, **kept)
     except LightsegError as error:
         raise LightsegError(f"{source}: {error}") from error
     # The network copies them, so that what is written is contiguous and shares no memory, whatever the file did.

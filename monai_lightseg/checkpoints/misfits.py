@@ -25,11 +25,24 @@ def list_misfits(
         for key, tensor in weights.items()
         if tensor.shape != expected[key].shape
     ]
+    wrong_kind = [
+        f"{key} holds {tensor.dtype}, the network {expected[key].dtype}"
+        for key, tensor in weights.items()
+        if _kind(tensor) != _kind(expected[key])
+    ]
     return [
         *_line("keys of the given weights that fit nothing", list(unmatched)),
         *_line("keys of the network that nothing fills", missing),
         *_line("shapes that differ", wrong_shape, "; "),
+        *_line("kinds of numbers that differ", wrong_kind, "; "),
     ]
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Loading converts within a kind; between kinds it would round or cut what the numbers mean."""
+    if tensor.is_complex():
+        return "complex"
+    return "floating" if tensor.is_floating_point() else "integer"
 
 
 def _line(title: str, items: Sequence[str], separator: str = ", ") -> list[str]:

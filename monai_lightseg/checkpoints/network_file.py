@@ -1,7 +1,6 @@
 """Our checkpoint files: safetensors that say in their metadata which network they hold and where it is from."""
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
+from monai_lightseg.atomic import write_bytes
 from monai_lightseg.checkpoints.misfits import list_misfits
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.networks import create_network
+from monai_lightseg.networks.building import build_network
 
 __all__ = ["CheckpointCard", "load_network", "read_checkpoint_card"]
 
@@ -72,7 +72,7 @@ def load_network(path: str | Path) -> nn.Module:
     """
     card = read_checkpoint_card(path)
     try:
-        network = build_network(card)
+        network = build_network(card.network, card.arguments)
     except LightsegError as error:
         raise LightsegError(f"{path} was written by monai-lightseg {card.version}: {error}") from error
     try:
@@ -81,25 +81,11 @@ def load_network(path: str | Path) -> nn.Module:
         raise _unreadable(path, error) from error
     expected = network.state_dict()
     known = {key: tensor for key, tensor in weights.items() if key in expected}
-    problems = list_misfits(weights.keys() - known.keys(), known, expected)
+    problems = list_misfits([key for key in weights if key not in expected], known, expected)
     if problems:
         raise LightsegError("\n".join([f"{path}: weights do not fit {card.network!r}:", *problems]))
     network.load_state_dict(weights, strict=True)
     return network.eval()
-
-
-def build_network(card: CheckpointCard) -> nn.Module:
-    """Build the network that `card` names, untrained.
-
-    Raises:
-        LightsegError: no such network, or arguments that do not build it.
-    """
-    try:
-        return create_network(card.network, **card.arguments)
-    except Exception as error:  # A class given values of a wrong type can raise anything.
-        raise LightsegError(
-            f"network {card.network!r} cannot be built with {card.arguments}: {str(error).strip()}"
-        ) from error
 
 
 def write_network_file(network: nn.Module, card: CheckpointCard, path: Path) -> None:
@@ -111,11 +97,7 @@ def write_network_file(network: nn.Module, card: CheckpointCard, path: Path) -> 
     metadata = asdict(card) | {"arguments": json.dumps(card.arguments)}
     content = safetensors.torch.save(network.state_dict(), metadata)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            temporary = Path(folder) / path.name
-            temporary.write_bytes(content)
-            temporary.replace(path)
+        write_bytes(path, content)
     except OSError as error:
         raise LightsegError(f"{path} cannot be written ({error}); check the folder and the space on disk") from error
 

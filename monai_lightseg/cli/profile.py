@@ -1,17 +1,14 @@
 """`lightseg profile`: what a network costs, beside a baseline."""
 
 import json
+import os
 from dataclasses import asdict
-from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from monai_lightseg.cli.values import network_arguments, read_sides
 from monai_lightseg.errors import LightsegError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["profile"]
 
@@ -41,18 +38,25 @@ def profile(
     arguments = network_arguments(argument or [])
     of_baseline = {key: value for key, value in arguments.items() if key in SHARED}
 
-    network, other = _build(name, arguments), _build(baseline, of_baseline)
-    sides = read_sides(size, arguments.get("spatial_dims", 2), "--size")
+    cores = os.cpu_count() or 1
+    if threads > cores:
+        raise typer.BadParameter(f"{threads} is more than the {cores} cores here", param_hint="--threads")
+    for key, value in of_baseline.items():
+        if type(value) is not int:
+            raise LightsegError(f"{key} is to be a whole number, got {value!r}")
 
     import torch
 
+    from monai_lightseg.networks.building import build_network
     from monai_lightseg.profiling import compare, processor_name
 
+    network, other = build_network(name, arguments), build_network(baseline, of_baseline)
+    sides = read_sides(size, arguments.get("spatial_dims", 2), "--size")
     input_size = (batch, arguments.get("in_channels", 3), *sides)
     try:
-        comparison = compare(other, network, input_size=input_size, threads=threads, repeats=repeats)
-    except ValueError as error:
-        raise LightsegError(f"{name} and {baseline} at --size {size}: {_one_line(error)}") from error
+        comparison = compare(other, network, input_size=input_size, threads=threads, repeats=repeats, progress=True)
+    except (ValueError, RuntimeError) as error:  # torch's own refusals are RuntimeErrors, also that of too much memory.
+        raise LightsegError(f"{name} and {baseline} at --size {size}: {' '.join(str(error).split())}") from error
     processor, version = processor_name(), str(torch.__version__)
     if as_json:
         record = {
@@ -69,27 +73,6 @@ def profile(
         return
     typer.echo(comparison.table(_label(baseline, of_baseline), _label(name, arguments)))
     typer.echo(f"{processor}, torch {version}, threads {threads}, repeats {repeats}")
-
-
-def _build(name: str, arguments: dict[str, Any]) -> "nn.Module":
-    from monai_lightseg.networks import network_class
-
-    try:
-        network_type = network_class(name)
-    except ValueError as error:
-        raise LightsegError(f"no network {name!r}: {_one_line(error)}") from error
-    known = signature(network_type).parameters
-    unknown = [key for key in arguments if key not in known]
-    if unknown:
-        raise LightsegError(f"{name} has no argument {', '.join(unknown)}; it has: {', '.join(known)}")
-    try:
-        return network_type(**arguments)
-    except Exception as error:  # A class given values of a wrong type can raise anything.
-        raise LightsegError(f"{name} cannot be built with {arguments}: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _label(name: str, arguments: dict[str, Any]) -> str:

@@ -91,6 +91,7 @@ def compare(
     input_size: Sequence[int] = (1, 3, 256, 256),
     threads: int = 1,
     repeats: int = 15,
+    progress: bool = False,
 ) -> Comparison:
     """Parameters, operations, memory and latency of two networks, timed in turns in this process.
 
@@ -100,6 +101,7 @@ def compare(
         input_size: (B, C, *spatial) of the input to both.
         threads: threads of torch while timing.
         repeats: measured forwards of each.
+        progress: show the turns on stderr where that is a terminal.
 
     Raises:
         ValueError: a network is not on the CPU or not float32, or `repeats` is below 1.
@@ -113,7 +115,10 @@ def compare(
     x = torch.zeros(tuple(input_size))
     with torch.inference_mode(), eval_mode(before, after):
         seconds = interleaved_cpu_seconds(
-            {"before": lambda: before(x), "after": lambda: after(x)}, repeats=repeats, threads=threads
+            {"before": lambda: before(x), "after": lambda: after(x)},
+            repeats=repeats,
+            threads=threads,
+            progress=progress,
         )
     costs = []
     for name, network in (("before", before), ("after", after)):

@@ -4,12 +4,18 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
+from tqdm import tqdm
 
 __all__ = ["interleaved_cpu_seconds"]
 
 
 def interleaved_cpu_seconds(
-    calls: Mapping[str, Callable[[], object]], *, repeats: int = 15, warm_up: int = 3, threads: int = 1
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int = 15,
+    warm_up: int = 3,
+    threads: int = 1,
+    progress: bool = False,
 ) -> dict[str, list[float]]:
     """Process CPU seconds of every measured turn of each call, the calls taking turns.
 
@@ -21,6 +27,7 @@ def interleaved_cpu_seconds(
         repeats: measured turns.
         warm_up: turns before that.
         threads: threads of torch while measuring.
+        progress: show the turns on stderr where that is a terminal.
 
     Raises:
         ValueError: fewer than one measured turn.
@@ -31,7 +38,7 @@ def interleaved_cpu_seconds(
     torch.set_num_threads(threads)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     try:
-        for turn in range(warm_up + repeats):
+        for turn in tqdm(range(warm_up + repeats), desc="time", unit="turn", disable=None if progress else True):
             for name, call in calls.items():
                 start = time.process_time()
                 call()

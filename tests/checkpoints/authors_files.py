@@ -47,6 +47,19 @@ def training_checkpoint(weights):
     }
 
 
+def lightning_checkpoint(weights):
+    """As PyTorch Lightning saves a module that holds the network as `model`."""
+    return {
+        "epoch": 199,
+        "global_step": 51800,
+        "pytorch-lightning_version": "1.9.0",
+        "state_dict": {f"model.{key}": tensor for key, tensor in weights.items()},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val_dice'}": {"best_model_score": torch.tensor(0.9), "best_k": {}}},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-3}]}],
+        "hparams_name": None,
+    }
+
+
 def assert_same(given, expected):
     assert list(given) == list(expected)
     different = [key for key in expected if not torch.equal(given[key], expected[key])]

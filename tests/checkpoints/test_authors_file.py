@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from monai_lightseg.checkpoints import read_authors_file
 from monai_lightseg.errors import LightsegError
-from tests.checkpoints.authors_files import assert_same, training_checkpoint
+from tests.checkpoints.authors_files import assert_same, lightning_checkpoint, training_checkpoint
 
 WEIGHTS = {
     "encoder1.0.weight": torch.arange(6.0).reshape(2, 3),
@@ -35,9 +35,11 @@ def prefixed(prefix):
         WEIGHTS,
         prefixed("module."),
         prefixed("_orig_mod."),
+        prefixed("model."),
         prefixed("module._orig_mod."),
         prefixed("_orig_mod.module."),
         training_checkpoint(WEIGHTS),
+        lightning_checkpoint(WEIGHTS),
         {"state_dict": WEIGHTS},
         {"model": WEIGHTS, "epoch": torch.tensor(3)},
         {"net": prefixed("module."), "acc": 0.9},
@@ -57,8 +59,9 @@ def test_nestings(content, tmp_path):
     assert {type(tensor) for tensor in weights.values()} == {torch.Tensor}
 
 
-def test_a_wrapper_of_some_keys_stays(tmp_path):
-    content = {"module.weight": torch.zeros(1), "bias": torch.zeros(1)}
+@pytest.mark.parametrize("wrapper", ["module", "model"])
+def test_a_wrapper_of_some_keys_stays(wrapper, tmp_path):
+    content = {f"{wrapper}.weight": torch.zeros(1), "bias": torch.zeros(1)}
     assert_same(read_authors_file(saved(content, tmp_path)), content)
 
 
@@ -72,6 +75,39 @@ def test_safetensors(tmp_path):
     assert_same(
         dict(sorted(read_authors_file(tmp_path / "authors.safetensors").items())), dict(sorted(WEIGHTS.items()))
     )
+
+
+def test_safetensors_under_another_name(tmp_path):
+    save_file(WEIGHTS, tmp_path / "authors.bin")
+    assert read_authors_file(tmp_path / "authors.bin").keys() == WEIGHTS.keys()
+
+
+def test_the_path_may_be_text(tmp_path):
+    assert_same(read_authors_file(str(saved(WEIGHTS, tmp_path))), WEIGHTS)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.eye(3).to_sparse(),
+        lambda: torch.eye(3).to_sparse_csr(),
+        lambda: torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+        lambda: torch.empty(3, device="meta"),
+    ],
+    ids=["coo", "csr", "quantised", "meta"],
+)
+def test_tensors_without_plain_values_are_refused(make, tmp_path):
+    path = saved({**WEIGHTS, "head.weight": make()}, tmp_path)
+    with pytest.raises(LightsegError, match=r"authors\.pth: head\.weight is sparse, quantised or without values"):
+        read_authors_file(path)
+
+
+def test_a_dictionary_that_holds_itself(tmp_path):
+    content = {"epoch": 3}
+    content["model"] = content
+    with pytest.raises(LightsegError, match="holds no weights"):
+        read_authors_file(saved(content, tmp_path))
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -115,6 +115,33 @@ def test_wrong_shape_is_listed():
         convert("nmode_unet", weights, **ARGUMENTS)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_another_kind_of_number_is_listed(dtype):
+    weights = heun_weights()
+    weights["outc.conv.bias"] = torch.empty(1, dtype=dtype, device="meta")
+    with pytest.raises(LightsegError, match=rf"differ: decoder\.head\.bias holds {dtype}, the network torch.float32$"):
+        convert("nmode_unet", weights, **ARGUMENTS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_floating_number_will_do(dtype):
+    weights = heun_weights()
+    weights["outc.conv.bias"] = torch.empty(1, dtype=dtype, device="meta")
+    assert convert("nmode_unet", weights, **ARGUMENTS)["decoder.head.bias"].dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"solvr": "heun"}, "nmode_unet has no argument solvr; it has: "),
+        ({"solver": "huen"}, r"nmode_unet cannot be built with \{'solver': 'huen'\}: "),
+    ],
+)
+def test_arguments_that_do_not_build_the_network(arguments, message):
+    with pytest.raises(LightsegError, match=message):
+        convert("nmode_unet", heun_weights(), **arguments)
+
+
 def test_one_line_for_each_problem():
     weights = heun_weights()
     del weights["outc.conv.weight"]

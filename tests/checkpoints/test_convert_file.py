@@ -1,7 +1,9 @@
 """From the authors' file to ours and into a network: nothing lost on the way, nothing half-written."""
 
 import hashlib
+import io
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from tests.checkpoints.authors_files import (
     authors_weights,
     fixture_of,
     hollow_weights,
+    lightning_checkpoint,
     parallel,
     training_checkpoint,
 )
@@ -79,6 +82,23 @@ def test_every_nesting_from_file_to_file(wrap, small, tmp_path):
     convert_file(tmp_path / "authors.pth", NAME, tmp_path / "ours.safetensors", arguments=ARGUMENTS)
     network = load_network(tmp_path / "ours.safetensors")
     assert_same(network.state_dict(), convert(NAME, small, **ARGUMENTS))
+
+
+def test_a_lightning_checkpoint_of_ulite(tmp_path):
+    weights = authors_weights(fixture_of("ulite"))
+    torch.save(lightning_checkpoint(weights), tmp_path / "last.ckpt")
+    convert_file(tmp_path / "last.ckpt", "ulite", tmp_path / "ours.safetensors")
+    assert_same(load_network(tmp_path / "ours.safetensors").state_dict(), convert("ulite", weights))
+
+
+def test_paths_may_be_text(source, tmp_path):
+    convert_file(str(source), NAME, str(tmp_path / "ours.safetensors"), arguments=ARGUMENTS)
+    load_network(str(tmp_path / "ours.safetensors"))
+
+
+def test_a_converted_file_needs_no_conversion(out, tmp_path):
+    with pytest.raises(LightsegError, match=r"ours\.safetensors is already converted; use load_network$"):
+        convert_file(out, NAME, tmp_path / "again.safetensors", arguments=ARGUMENTS)
 
 
 def test_from_safetensors(small, tmp_path):
@@ -185,19 +205,21 @@ def test_the_source_is_never_overwritten(out):
 
 
 @pytest.mark.parametrize("when", ["new", "replaced"])
-@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["write", "replace"])
 def test_a_failed_write_leaves_nothing_behind(source, tmp_path, monkeypatch, when, step):
     path = tmp_path / "ours.safetensors"
     if when == "replaced":
         path.write_text("old")
 
-    def fail(self, target):
-        if step == "write_bytes":
-            with open(self, "wb") as stream:
-                stream.write(target[:100])
+    class FullDisk(io.FileIO):
+        def write(self, content):
+            super().write(content[:100])
+            fail()
+
+    def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, step, fail)
+    monkeypatch.setattr(*((os, "fdopen", FullDisk) if step == "write" else (Path, "replace", fail)))
     before = sorted(tmp_path.iterdir())
     with pytest.raises(LightsegError, match=r"ours\.safetensors cannot be written .*No space left"):
         convert_file(source, NAME, path, arguments=ARGUMENTS, overwrite=True)
@@ -216,10 +238,10 @@ def test_folder_in_the_way(source, tmp_path):
     ("name", "arguments", "file", "message"),
     [
         ("nnunet", {}, "ours.safetensors", r"no network 'nnunet'; there are .*nmode_unet"),
-        (NAME, {"branch": 2}, "ours.safetensors", r"cannot be built with \{'branch': 2\}: .*unexpected keyword"),
+        (NAME, {"branch": 2}, "ours.safetensors", r"ultralight_vm_unet has no argument branch; it has: .*branches"),
         (NAME, {"branches": "two"}, "ours.safetensors", r"cannot be built with \{'branches': 'two'\}"),
         (NAME, {"branches": {2}}, "ours.safetensors", r"cannot be kept as JSON"),
-        (NAME, {"name": "x"}, "ours.safetensors", r"cannot be built"),
+        (NAME, {"name": "x"}, "ours.safetensors", r"has no argument name"),
         (NAME, {}, "ours.pth", r"end its name in \.safetensors"),
         (NAME, {}, "ours.safetensors", r"these keys and shapes fit 'ultralight_vm_unet' with \{'branches': 2\}$"),
     ],
@@ -244,8 +266,8 @@ def rewritten(out, weights=None, **metadata):
         ({"network": None, "licence": None}, r"does not say which network it holds \(no network, licence in"),
         ({"arguments": "{"}, "no JSON object"),
         ({"arguments": "[2]"}, "no JSON object"),
-        ({"network": "unknown_net"}, r"'unknown_net' cannot be built .*Unsupported option"),
-        ({"arguments": '{"arms": 2}'}, r"cannot be built with \{'arms': 2\}"),
+        ({"network": "unknown_net"}, r"no network 'unknown_net'; there are "),
+        ({"arguments": '{"arms": 2}'}, "has no argument arms; it has: "),
         ({"arguments": '{"branches": "two"}'}, "cannot be built"),
         ({"arguments": '{"branches": 4}'}, r"weights do not fit 'ultralight_vm_unet':\nshapes that differ: "),
     ],
@@ -257,7 +279,7 @@ def test_load_network_refuses_other_metadata(out, metadata, message):
 
 
 def test_load_network_says_who_wrote_what_it_does_not_know(out):
-    with pytest.raises(LightsegError, match=r"was written by monai-lightseg 99\.0: network 'later_net'"):
+    with pytest.raises(LightsegError, match=r"was written by monai-lightseg 99\.0: no network 'later_net'"):
         load_network(rewritten(out, network="later_net", version="99.0"))
 
 
@@ -267,6 +289,20 @@ def test_load_network_refuses_other_keys(out):
     weights["extra"] = torch.zeros(1)
     with pytest.raises(LightsegError, match=r"fit nothing: extra\n.*nothing fills: decoder\.head\.bias$"):
         load_network(rewritten(out, weights))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_load_network_refuses_other_kinds_of_numbers(out, dtype):
+    weights = load_file(out)
+    weights["decoder.head.bias"] = weights["decoder.head.bias"].to(dtype)
+    with pytest.raises(LightsegError, match=rf"kinds of numbers that differ: decoder\.head\.bias holds {dtype}, "):
+        load_network(rewritten(out, weights))
+
+
+def test_keys_left_over_keep_the_order_of_the_file(out):
+    extra = {f"extra{number:02}": torch.zeros(1) for number in range(10)}
+    with pytest.raises(LightsegError, match=f"fit nothing: {', '.join(extra)}$"):
+        load_network(rewritten(out, load_file(out) | extra))
 
 
 def test_metadata_of_others_beside_ours(out):

@@ -1,4 +1,5 @@
 import json
+import os
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ def test_json_holds_the_figures_of_both() -> None:
     assert (record["processor"], record["torch"]) == (processor_name(), str(torch.__version__))
 
 
-def test_baseline_does_the_same_task() -> None:
+def test_baseline_does_the_same_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     record = json_of(
         "nmode_unet",
         *("--baseline", "ultralight_vm_unet", "--size", "32", "--threads", "2"),
@@ -102,15 +104,17 @@ def test_one_side_is_that_of_all_dimensions() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nmode_unt"], ["no network 'nmode_unt': ", "did you mean 'nmode_unet'?"]),
+        (["nmode_unt"], ["no network 'nmode_unt'; ", "did you mean 'nmode_unet'?"]),
         (
             ["nmode_unet", "--baseline", "unet_biliner"],
-            ["no network 'unet_biliner': ", "did you mean 'unet_bilinear'?"],
+            ["no network 'unet_biliner'; ", "did you mean 'unet_bilinear'?"],
         ),
         (["nmode_unet", "--argument", "solver=huen"], ["nmode_unet cannot be built with ", "did you mean 'heun'?"]),
         (["nmode_unet", "--argument", "solvr=heun"], ["nmode_unet has no argument solvr; it has: ", "solver, "]),
         (["ultralight_vm_unet", "--argument", "spatial_dims=3"], ["spatial_dims must be 2"]),
         (["nmode_unet", "--argument", "features=3"], ["nmode_unet cannot be built with {'features': 3}: "]),
+        (["nmode_unet", "--argument", "spatial_dims=2.0"], ["spatial_dims is to be a whole number, got 2.0"]),
+        (["nmode_unet", "--argument", "in_channels=true"], ["in_channels is to be a whole number, got True"]),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], said: list[str]) -> None:
@@ -120,14 +124,43 @@ def test_mistakes_are_one_line(words: list[str], said: list[str]) -> None:
     assert all(text in result.stderr for text in said)
 
 
-def test_an_input_that_a_network_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_an_input_that_a_network_refuses_is_one_line(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ValueError("sides too small:\ngive more")
+        raise kind("sides too small:\ngive more")
 
     monkeypatch.setattr(profiling, "compare", refuse)
     result = run_profile("nmode_unet", "--size", "4")
     assert result.exit_code == 1
     assert result.stderr == "error: nmode_unet and unet_bilinear at --size 4: sides too small: give more\n"
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_network_that_cannot_run_is_one_line() -> None:
+    result = run_profile(
+        "unet_bilinear", "--size", "32", "--argument", "out_channels=0", "--argument", "features=[2,4]"
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unet_bilinear and ") and result.stderr.count("\n") == 1
+
+
+def test_threads_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    result = run_profile("nmode_unet", "--threads", "3")
+    assert result.exit_code == 2
+    assert "3 is more than the 2 cores here" in result.stderr
+
+
+def test_progress_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def stop(*_: object, **options: Any) -> None:
+        given.update(options)
+        raise ValueError("stop")
+
+    monkeypatch.setattr(profiling, "compare", stop)
+    run_profile("unet_bilinear", "--size", "32")
+    assert given["progress"] is True
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """compare(): its figures, ratios and table."""
 
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -133,6 +134,29 @@ def test_calls_take_turns():
     assert turns == ["a", "b"] * 3
     assert {name: len(samples) for name, samples in seconds.items()} == {"a": 2, "b": 2}
     assert all(sample >= 0 for samples in seconds.values() for sample in samples)
+
+
+@pytest.mark.parametrize(
+    ("progress", "terminal", "shown"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_progress_is_shown_on_terminals(progress, terminal, shown, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    interleaved_cpu_seconds({"a": lambda: None}, repeats=1, progress=progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("time: 100%" in err) is shown and bool(err) is shown
+
+
+def test_compare_passes_progress_on(monkeypatch):
+    given = {}
+
+    def stand_in(calls, **options):
+        given.update(options)
+        return {name: [1.0] for name in calls}
+
+    monkeypatch.setattr(comparison, "interleaved_cpu_seconds", stand_in)
+    compare(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1), input_size=(1, 3, 4, 4), progress=True)
+    assert given["progress"] is True
 
 
 def test_at_least_one_turn_is_measured():
