@@ -199,6 +199,7 @@ libraries:
 
 ```python
 import timm
+from monai_lightseg.networks import parallelize
 from timm.models.resnet import BasicBlock
 
 parallelize(timm.create_model("resnet18", features_only=True), block=BasicBlock)

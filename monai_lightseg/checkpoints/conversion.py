@@ -27,8 +27,8 @@ def convert(name: str, authors_state_dict: Mapping[str, torch.Tensor], **network
 
     Raises:
         LightsegError: no key map for `name`; arguments that do not build the network; or keys left over on either side,
-            shapes that differ, or kinds of numbers (floating, integer, complex) that do: one line for each kind of
-            problem, and one that names the network that the weights do fit, where there is one.
+            shapes that differ, or kinds of numbers (floating, integer, complex) that do: one line that names the
+            network that the weights do fit, where there is one, and one for each kind of problem.
     """
     if name not in KEY_MAPS:
         raise LightsegError(f"no key map for network {name!r}; there are maps for {', '.join(sorted(KEY_MAPS))}")
@@ -37,7 +37,7 @@ def convert(name: str, authors_state_dict: Mapping[str, torch.Tensor], **network
     problems = list_misfits(unmatched, renamed, expected)
     if problems:
         title = f"weights do not fit {_network_text(name, network_arguments)}:"
-        raise LightsegError("\n".join([title, *problems, *_hint(authors_state_dict, name, network_arguments)]))
+        raise LightsegError("\n".join([title, *_hint(authors_state_dict, name, network_arguments), *problems]))
     return {key: renamed[key] for key in expected}
 
 

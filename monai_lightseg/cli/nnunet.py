@@ -96,7 +96,7 @@ def plan(
     from nnunet_trainers.plans import write_light_plans
 
     written = write_light_plans(dataset, source=source_plans, name=name, patch=sides, batch=batch, features=channels)
-    typer.echo(f"wrote {written}; train with: lightseg nnunet train {dataset} 2d 0 -p {name}")
+    typer.echo(f"wrote {written}; train with: lightseg nnunet train {dataset} 2d 0 -p {name} -tr TRAINER")
 
 
 @nnunet_app.command(context_settings=PASS_THROUGH)
