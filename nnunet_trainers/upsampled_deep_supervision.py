@@ -35,7 +35,7 @@ class UpsampledDeepSupervisionLoss(nn.Module):
             return self.loss(output, target)
         main, *auxiliary = output
         if len(auxiliary) != len(self.weights):
-            raise ValueError(f"{len(self.weights)} weights for {len(auxiliary)} auxiliary outputs: give one for each")
+            raise ValueError(f"{len(auxiliary)} auxiliary outputs and {len(self.weights)} weights: give one for each")
         total = self.loss(main, target)
         for weight, logits in zip(self.weights, auxiliary, strict=True):
             upsampled = functional.interpolate(logits, main.shape[2:], mode="bilinear", align_corners=True)

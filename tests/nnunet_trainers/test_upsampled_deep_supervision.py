@@ -63,7 +63,7 @@ def test_every_output_gets_a_gradient() -> None:
 
 
 def test_one_weight_for_each_output() -> None:
-    with pytest.raises(ValueError, match="longer than"):
+    with pytest.raises(ValueError, match="2 auxiliary outputs and 1 weights"):
         UpsampledDeepSupervisionLoss(nn.MSELoss(), (0.5,))(maps(1, 8, 4, 2), torch.zeros(2, 1, 8, 16))
 
 
