@@ -243,7 +243,7 @@ def test_folder_in_the_way(source, tmp_path):
         (NAME, {"branches": {2}}, "ours.safetensors", r"cannot be kept as JSON"),
         (NAME, {"name": "x"}, "ours.safetensors", r"has no argument name"),
         (NAME, {}, "ours.pth", r"end its name in \.safetensors"),
-        (NAME, {}, "ours.safetensors", r"these keys and shapes fit 'ultralight_vm_unet' with \{'branches': 2\}$"),
+        (NAME, {}, "ours.safetensors", r":\nthese keys and shapes fit 'ultralight_vm_unet' with \{'branches': 2\}\n"),
     ],
 )
 def test_refused(source, tmp_path, name, arguments, file, message):
