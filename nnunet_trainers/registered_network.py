@@ -7,6 +7,7 @@ compare networks.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
@@ -17,9 +18,15 @@ from nnunet_trainers.light_recipe import nnUNetTrainerLightsegCosine
 
 __all__ = ["network_builder"]
 
+# Where a network's defaults are not what a training run should start with.
+TRAINING_ARGUMENTS: dict[str, dict[str, Any]] = {
+    # A known number of evaluations, exact gradients in constant memory, and several times as fast as adaptive steps.
+    "unode": {"solver": "rk4"},
+}
 
-def network_builder(name: str) -> Callable[..., nn.Module]:
-    """nnU-Net's `build_network_architecture` for the network registered as `name`, at its defaults."""
+
+def network_builder(name: str, **arguments: Any) -> Callable[..., nn.Module]:
+    """nnU-Net's `build_network_architecture` for the network registered as `name`, built with these arguments."""
 
     def build_network_architecture(
         plans_manager: PlansManager,
@@ -44,6 +51,7 @@ def network_builder(name: str) -> Callable[..., nn.Module]:
                 in_channels=num_input_channels,
                 out_channels=num_output_channels,
                 deep_supervision=bool(auxiliary_weights(name)),
+                **arguments,
             )
         except ValueError as error:
             raise NotImplementedError(f"{error}; train the 2d configuration") from error
@@ -59,7 +67,9 @@ def auxiliary_weights(name: str) -> tuple[float, ...]:
 def registered_trainer(name: str) -> type[nnUNetTrainerLightsegCosine]:
     """The trainer of the network registered as `name`."""
     network, weights = network_card(name).class_name, auxiliary_weights(name)
-    described = [f"{network} at its defaults, under the recipe of nnUNetTrainerLightsegCosine."]
+    arguments = TRAINING_ARGUMENTS.get(name, {})
+    built = "at its defaults" if not arguments else f"with {arguments}, else at its defaults"
+    described = [f"{network} {built}, under the recipe of nnUNetTrainerLightsegCosine."]
     if weights:
         described.append(f"Losses of its auxiliary logits, upsampled, weigh {weights}, finest first.")
     return type(
@@ -69,7 +79,7 @@ def registered_trainer(name: str) -> type[nnUNetTrainerLightsegCosine]:
             "__module__": __name__,
             "__doc__": " ".join(described),
             "auxiliary_weights": weights,
-            "build_network_architecture": staticmethod(network_builder(name)),
+            "build_network_architecture": staticmethod(network_builder(name, **arguments)),
         },
     )
 

@@ -1,6 +1,6 @@
 """The list of trainers this package offers."""
 
-from nnunet_trainers import nmode_decoder, registered_network, ultralight_vm_unet  # noqa: F401 (define trainers)
+from nnunet_trainers import nmode_decoder, registered_network, ultralight_vm_unet, unode  # noqa: F401 (define trainers)
 from nnunet_trainers.base import nnUNetTrainerLightseg
 
 __all__ = ["trainer_classes"]

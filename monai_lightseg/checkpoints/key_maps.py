@@ -192,6 +192,34 @@ def _unext() -> KeyMap:
     return maps
 
 
+def _halving_frame(theirs: str, ours: str) -> KeyMap:
+    """U-Node and U-ResNet, whose blocks have these names around their places."""
+    maps: KeyMap = ((r"input_1x1\.(.+)", r"encoder.stem.\1"), (r"classifier\.(.+)", r"decoder.head.\1"))
+    maps += ((rf"{theirs.format('embedding')}\.(.+)", rf"encoder.{ours.format(4)}.\1"),)
+    for i, (down, up) in enumerate((("1_2", "_embed_1"), ("2_3", "1_2"), ("3_4", "2_3"), ("4_embed", "3_4"))):
+        maps += (
+            (rf"conv_down{down}\.(.+)", rf"encoder.widen.{i}.\1"),
+            (rf"conv_up{up}\.(.+)", rf"decoder.narrow.{i}.\1"),
+            (rf"{theirs.format(f'down{i + 1}')}\.(.+)", rf"encoder.{ours.format(i)}.\1"),
+            (rf"{theirs.format(f'up{i + 1}')}\.(.+)", rf"decoder.{ours.format(i)}.\1"),
+        )
+    return maps
+
+
+def _unet_valid() -> KeyMap:
+    maps: KeyMap = ((r"out\.(.+)", r"decoder.head.\1"),)
+    for i in range(5):
+        # Their levels lie in each other; the deepest has no way up.
+        theirs = r"main\." + i * r"next\."
+        for place, conv in ((0, "conv1"), (2, "conv2")):
+            maps += (
+                (rf"{theirs}(?:encode|embed)\.{place}\.(.+)", rf"encoder.levels.{i}.{conv}.\1"),
+                (rf"{theirs}decode\.{place}\.(.+)", rf"decoder.levels.{3 - i}.{conv}.\1"),
+            )
+        maps += ((rf"{theirs}up\.(.+)", rf"decoder.up.{3 - i}.\1"),)
+    return maps
+
+
 _HEAD: KeyMap = ((r"outc\.conv\.(weight|bias)", r"decoder.head.\1"),)
 
 KEY_MAPS: dict[str, KeyMap] = {
@@ -201,7 +229,10 @@ KEY_MAPS: dict[str, KeyMap] = {
     "ulite": _ulite(),
     "ultralight_vm_unet": _bare_levels() + _six_levels_frame() + _bridge(),
     "unet_bilinear": _unet_encoder() + _unet_decoder() + _HEAD,
+    "unet_valid": _unet_valid(),
     "unext": _unext(),
     "unext_s": _unext(),
     "nmode_unet": _unet_encoder() + _nmode_steps() + _HEAD,
+    "unode": _halving_frame(r"odeblock_{}\.odefunc", "blocks.{}.rate"),
+    "uresnet": _halving_frame("block_{}", "blocks.{}"),
 }

@@ -10,13 +10,15 @@ from monai_lightseg.cli.values import read_size
 from monai_lightseg.errors import LightsegError
 
 if TYPE_CHECKING:
-    from monai_lightseg.data import Split
+    from monai_lightseg.data import GlasCase, Split
 
 __all__ = ["data_app"]
 
 RAW = "nnUNet_raw"
 PREPROCESSED = "nnUNet_preprocessed"
 SEED = 42
+VAL, TEST = 0.15, 0.2
+GLAND_BORDER = 6
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,16 +33,33 @@ def data() -> None:
 
 @data_app.command()
 def convert(
-    directory: Annotated[Path, typer.Argument(help="Folder of images and masks, or of ISIC 2018.", metavar="DIR")],
+    directory: Annotated[
+        Path, typer.Argument(help="Folder of images and masks, of ISIC 2018 or of GlaS.", metavar="DIR")
+    ],
     to: Annotated[Literal["nnunet"], typer.Option(help="Format to write.")],
     dataset_id: Annotated[int, typer.Option("--id", help="nnU-Net's number for the dataset, 1 to 999.")],
     name: Annotated[str, typer.Option(help="Name of the dataset: letters, digits and underscores.")],
     train_ids: Annotated[Path | None, typer.Option(help="File with the ids that train, one per line.")] = None,
     val_ids: Annotated[Path | None, typer.Option(help="File with the ids that validate.")] = None,
     test_ids: Annotated[Path | None, typer.Option(help="File with the ids that test.")] = None,
-    val: Annotated[float, typer.Option(min=0, help="Without id files: share that validates, or number from 1.")] = 0.15,
-    test: Annotated[float, typer.Option(min=0, help="Without id files: share that tests, or number from 1.")] = 0.2,
+    val: Annotated[
+        float | None,
+        typer.Option(min=0, help=f"Without id files: share that validates, or number from 1. [default: {VAL}]"),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(min=0, help=f"Without id files: share that tests, or number from 1. [default: {TEST}]"),
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH; else sizes stay as they are.")] = None,
+    border: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="GlaS: pixels of each gland that are border (label 2), the rest is core (label 1); 0: glands are "
+            f"label 1. [default: {GLAND_BORDER}]",
+        ),
+    ] = None,
+    reduce: Annotated[bool, typer.Option("--reduce", help="GlaS: divide the sides by 775/512, as its paper.")] = False,
     limit_train: Annotated[int | None, typer.Option(min=1, help="Take only so many training cases, drawn.")] = None,
     limit_val: Annotated[int | None, typer.Option(min=1, help="Take only so many validation cases, drawn.")] = None,
     limit_test: Annotated[int | None, typer.Option(min=1, help="Take only so many test cases, drawn.")] = None,
@@ -51,7 +70,8 @@ def convert(
 
     The split goes where nnU-Net reads it, the cases go to the raw folder.
 
-    The three id files say which case goes where; without them the cases are divided at random with a fixed seed.
+    The three id files say which case goes where; without them the cases are divided at random with a fixed seed, and
+    GlaS as its paper on neural ODEs divides it.
 
     Example: lightseg data convert isic2018 --to nnunet --id 18 --name ISIC2018 --val 259 --test 520
     """
@@ -61,17 +81,32 @@ def convert(
         raise typer.BadParameter("give all three or none", param_hint="--train-ids, --val-ids, --test-ids")
     raw = out or _raw_folder()
 
-    from monai_lightseg.data import Split, random_split, read_cases, read_id_list, write_nnunet_raw
+    from monai_lightseg.data import GlasCase, ReducedCase, Split, read_cases, read_id_list, write_nnunet_raw
 
     cases = read_cases(directory)
+    glands = [case for case in cases if isinstance(case, GlasCase)]
+    for option, given in (("--border", border is not None), ("--reduce", reduce)):
+        if given and not glands:
+            raise typer.BadParameter(f"is for GlaS only, and {directory} is not", param_hint=option)
+    if glands and border is None:
+        border = GLAND_BORDER
     if id_files:
         split = Split(*map(read_id_list, id_files))
     else:
-        split = random_split([case.id for case in cases], val=val, test=test, seed=SEED)
-        typer.echo(f"no id files given: divided at random, seed {SEED}")
+        split = _split_without_files([case.id for case in cases], glands, val, test)
     left_out = len(cases) - _size(split)
     split = split.limited(train=limit_train, val=limit_val, test=limit_test, seed=SEED)
-    target = write_nnunet_raw(cases, split, dataset_id=dataset_id, name=name, raw=raw, size=sides, overwrite=overwrite)
+    target = write_nnunet_raw(
+        [ReducedCase(case) for case in cases] if reduce else cases,
+        split,
+        dataset_id=dataset_id,
+        name=name,
+        raw=raw,
+        size=sides,
+        foreground="gland" if glands else "lesion",
+        border=border,
+        overwrite=overwrite,
+    )
     typer.echo(f"wrote {target}: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test")
     if left_out:
         typer.echo(f"left out: {left_out} cases that are in no list")
@@ -88,6 +123,19 @@ def _raw_folder() -> Path:
     if not folder:
         raise LightsegError(f"{RAW} is not set: export {RAW}=/path/to/{RAW}, or give --out")
     return Path(folder)
+
+
+def _split_without_files(ids: list[str], glands: list["GlasCase"], val: float | None, test: float | None) -> "Split":
+    from monai_lightseg.data import glas_split, random_split
+
+    if glands:
+        if (val, test) != (None, None):
+            raise typer.BadParameter("GlaS is divided as in its paper, or by id files", param_hint="--val, --test")
+        split = glas_split(glands)
+        typer.echo("no id files given: divided as in the GlaS paper, ten training images validate, tests A and B test")
+        return split
+    typer.echo(f"no id files given: divided at random, seed {SEED}")
+    return random_split(ids, val=VAL if val is None else val, test=TEST if test is None else test, seed=SEED)
 
 
 def _size(split: "Split") -> int:

@@ -4,25 +4,31 @@ from pathlib import Path
 
 from monai_lightseg.data.cases import FileCase
 from monai_lightseg.data.folder import read_folder
+from monai_lightseg.data.glas import GlasCase, holds_glas, read_glas
 from monai_lightseg.data.isic import isic2018_folders, read_isic2018
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["read_cases"]
 
 
-def read_cases(folder: Path) -> list[FileCase]:
-    """List the cases of a folder: the training part of ISIC 2018 where its names are there, else images and masks.
+def read_cases(folder: Path) -> list[FileCase] | list[GlasCase]:
+    """List the cases of a folder: ISIC 2018 (training part), images and masks, or GlaS, by the first names found.
 
     Returns:
-        The cases, sorted by id.
+        The cases in the order of their reader.
 
     Raises:
-        LightsegError: neither layout is there, or the one found is incomplete.
+        LightsegError: no layout is there, or the one found is incomplete.
     """
     isic_folders = isic2018_folders(folder, "Training")
     if any(path.is_dir() for path in isic_folders):
         return read_isic2018(folder)
     if any((folder / name).is_dir() for name in ("images", "masks")):
         return read_folder(folder)
+    if holds_glas(folder):
+        return read_glas(folder)
     looked_for = " and ".join(path.name for path in isic_folders)
-    raise LightsegError(f"{folder} holds neither {looked_for} nor images and masks; pass a folder with one such pair")
+    raise LightsegError(
+        f"{folder} holds neither {looked_for}, nor images and masks, nor images of GlaS such as train_1.bmp; "
+        "pass a folder with one of these"
+    )

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from monai_lightseg.atomic import atomic_folder, write_text
 from monai_lightseg.data.cases import Case
+from monai_lightseg.data.gland_targets import core_border_labels
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.nnunet_names import check_case_ids, nnunet_dataset_name, refuse_second_name
 from monai_lightseg.data.nnunet_splits import SPLITS_FILE, splits_text
@@ -23,6 +25,7 @@ __all__ = ["write_nnunet_raw"]
 
 _WORKERS = 4
 _ERRORS_SHOWN = 20
+_LARGEST_LABEL = 65535  # of a 16-bit PNG
 
 
 def write_nnunet_raw(
@@ -35,6 +38,7 @@ def write_nnunet_raw(
     preprocessed: Path | None = None,
     size: tuple[int, int] | None = None,
     foreground: str = "lesion",
+    border: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -43,6 +47,9 @@ def write_nnunet_raw(
     The cases that train and validate go to imagesTr and labelsTr, the test cases to imagesTs and labelsTs, as 8-bit
     RGB images and masks of 0 and 1; cases outside the split are passed over. The split is written beside
     dataset.json, and to the preprocessed folder, the one place where nnU-Net's training looks for it.
+
+    Where `border` is given, the cases hold instance labels. They are written to instancesTr and instancesTs, for
+    scoring, and nnU-Net's labels are classes that keep touching objects apart: core 1 and border 2.
 
     Args:
         cases: the cases, at least those the split names.
@@ -53,7 +60,9 @@ def write_nnunet_raw(
         preprocessed: nnU-Net's preprocessed folder; None takes the environment variable nnUNet_preprocessed, and
             where that is not set writes no second copy of the split.
         size: (height, width) to resize to, images bilinear and masks nearest; None keeps each case's own size.
-        foreground: name of label 1.
+        foreground: name of label 1 where there is no border.
+        border: width in pixels of the border, taken from each object after resizing; 0 makes one class of objects,
+            with their instances beside it. None makes one class of all that is marked, and writes no instances.
         overwrite: replace a dataset of the same number and name.
         progress: show a progress bar on stderr.
 
@@ -68,6 +77,8 @@ def write_nnunet_raw(
     dataset_name = nnunet_dataset_name(dataset_id, name, foreground)
     if size is not None and min(size) < 1:
         raise LightsegError(f"size is {size}; pass a height and a width of at least 1")
+    if border is not None and border < 0:
+        raise LightsegError(f"border is {border}; pass 0 or more")
     check_case_ids(case.id for case in cases)
     split.check([case.id for case in cases])
     target = raw / dataset_name
@@ -85,8 +96,9 @@ def write_nnunet_raw(
         refuse_second_name(splits_file.parent.parent, dataset_name)
     try:
         with atomic_folder(target) as folder:
-            _write_pictures(cases, split, folder, size, progress)
-            write_text(folder / "dataset.json", _dataset_text(name, split, foreground))
+            _write_pictures(cases, split, folder, size, border, progress)
+            classes = ["core", "border"] if border else [foreground]
+            write_text(folder / "dataset.json", _dataset_text(name, split, classes))
             write_text(folder / SPLITS_FILE, splits_text(split))
             # Inside the block, so that a preprocessed folder that cannot be written leaves no raw dataset either.
             if splits_file is not None:
@@ -103,11 +115,11 @@ def _preprocessed_splits_file(dataset_name: str, preprocessed: Path | None) -> P
     return None if preprocessed is None else preprocessed / dataset_name / SPLITS_FILE
 
 
-def _dataset_text(name: str, split: Split, foreground: str) -> str:
+def _dataset_text(name: str, split: Split, classes: Sequence[str]) -> str:
     content = {
         "name": name,
         "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, foreground: 1},
+        "labels": {label: value for value, label in enumerate(["background", *classes])},
         "numTraining": len(split.train) + len(split.val),
         "file_ending": ".png",
     }
@@ -115,15 +127,21 @@ def _dataset_text(name: str, split: Split, foreground: str) -> str:
 
 
 def _write_pictures(
-    cases: Sequence[Case], split: Split, folder: Path, size: tuple[int, int] | None, progress: bool
+    cases: Sequence[Case],
+    split: Split,
+    folder: Path,
+    size: tuple[int, int] | None,
+    border: int | None,
+    progress: bool,
 ) -> None:
     parts = dict.fromkeys((*split.train, *split.val), "Tr") | dict.fromkeys(split.test, "Ts")
+    kinds = ["images", "labels"] if border is None else ["images", "labels", "instances"]
     for part in sorted(set(parts.values())):
-        (folder / f"images{part}").mkdir()
-        (folder / f"labels{part}").mkdir()
+        for kind in kinds:
+            (folder / f"{kind}{part}").mkdir()
 
     def write(case: Case) -> str | None:
-        return _write_case(case, folder, parts[case.id], size)
+        return _write_case(case, folder, parts[case.id], size, border)
 
     wanted = [case for case in cases if case.id in parts]
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -133,17 +151,26 @@ def _write_pictures(
         raise LightsegError("\n".join(first_few(errors, _ERRORS_SHOWN)))
 
 
-def _write_case(case: Case, folder: Path, part: str, size: tuple[int, int] | None) -> str | None:
-    """Write one case; return why it cannot be read, so that one bad file does not hide the next."""
+def _write_case(case: Case, folder: Path, part: str, size: tuple[int, int] | None, border: int | None) -> str | None:
+    """Write one case; return why it cannot be written, so that one bad file does not hide the next."""
     try:
-        image, mask = case.read_pair()
+        image, marked = case.read_pair()
     except LightsegError as error:
         return str(error)
+    file_name = f"{case.id}.png"
     _picture(image, size, Image.Resampling.BILINEAR).save(folder / f"images{part}" / f"{case.id}_0000.png")
-    _picture(mask, size, Image.Resampling.NEAREST).save(folder / f"labels{part}" / f"{case.id}.png")
+    instances = np.asarray(_picture(marked, size, Image.Resampling.NEAREST))
+    labels = core_border_labels(instances, border or 0)
+    Image.fromarray(labels).save(folder / f"labels{part}" / file_name)
+    if border is not None:
+        highest = int(instances.max())
+        if highest > _LARGEST_LABEL:
+            return f"{case.id} has an object with the number {highest}; number its objects from 1 to {_LARGEST_LABEL}"
+        depth = np.uint8 if highest < 256 else np.uint16
+        Image.fromarray(instances.astype(depth)).save(folder / f"instances{part}" / file_name)
     return None
 
 
-def _picture(pixels: NDArray[np.uint8], size: tuple[int, int] | None, resampling: Image.Resampling) -> Image.Image:
+def _picture(pixels: NDArray[Any], size: tuple[int, int] | None, resampling: Image.Resampling) -> Image.Image:
     picture = Image.fromarray(pixels)
     return picture if size is None else picture.resize((size[1], size[0]), resampling)

@@ -1,5 +1,6 @@
 """Networks, decoders, their registry, and surgery on them."""
 
+from monai_lightseg.networks.blocks.ode import ODESolver, count_evaluations, set_solver
 from monai_lightseg.networks.decoders.nmode import NmODEDecoder
 from monai_lightseg.networks.nets import (
     EGEUNet,
@@ -11,6 +12,9 @@ from monai_lightseg.networks.nets import (
     UNetBilinear,
     UNeXt,
     UNeXtS,
+    UNode,
+    UResNet,
+    ValidConvUNet,
 )
 from monai_lightseg.networks.registry import (
     NetworkCard,
@@ -31,13 +35,18 @@ __all__ = [
     "NetworkCard",
     "NmODEDecoder",
     "NmODEUNet",
+    "ODESolver",
     "ReportedFigure",
     "ULite",
     "UNeXt",
     "UNeXtS",
     "UNetBilinear",
     "UNetLike",
+    "UNode",
+    "UResNet",
     "UltraLightVMUNet",
+    "ValidConvUNet",
+    "count_evaluations",
     "create_network",
     "list_networks",
     "network_card",
@@ -45,4 +54,5 @@ __all__ = [
     "parallelize",
     "register_network",
     "replace_decoder",
+    "set_solver",
 ]

@@ -20,7 +20,7 @@ __all__ = [
 
 NetworkClass = TypeVar("NetworkClass", bound=type[UNetLike])
 
-CAPABILITIES = ("script", "export", "onnx", "compile")
+CAPABILITIES = ("script", "export", "onnx", "compile", "independent_batch")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class NetworkCard:
         parallelized: what `parallelize` replaces by parallel vision Mamba layers.
         quirks: released behaviour that is kept, and the options that turn it off.
         notes: what else a user should know, such as how the figures above come about.
-        not_supported: capability (`script`, `export`, `onnx`, `compile`) -> reason.
+        not_supported: capability (`script`, `export`, `onnx`, `compile`, `independent_batch`) -> reason.
         reported: figures the paper prints.
     """
 

@@ -8,9 +8,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from monai_lightseg.errors import LightsegError
+from monai_lightseg.networks import create_network
 from monai_lightseg.ops import ScanBackend
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -99,3 +103,89 @@ def test_decoders(tmp_path):
     record, printed = run("decoders.py", tmp_path / "decoders.json", "--size", "32")
     assert record["networks"]["unet_bilinear"]["latency_ratio"] == 1
     assert all(name in printed for name in record["networks"])
+
+
+def test_gland_metrics(tmp_path):
+    options = ("--width", "180", "--height", "90", "--columns", "6", "--rows", "3")
+    record, printed = run("gland_metrics.py", tmp_path / "gland_metrics.json", *options)
+    assert record["true_objects"] == record["predicted_objects"] == 17
+    ways = record["ways"]
+    assert {"object Hausdorff, this package", "every point with every point", "k-d tree of all points"} <= set(ways)
+    assert ways["object Hausdorff, this package"]["time_ratio"] == 1
+    for name, way in ways.items():
+        assert name in printed and way["time_ratio"] > 0
+
+
+def test_gland_metrics_sees_a_wrong_figure(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    script = importlib.import_module("gland_metrics")
+    options = ["--width", "60", "--height", "60", "--columns", "2", "--rows", "2", "--repeats", "1"]
+    monkeypatch.setattr(sys, "argv", ["gland_metrics.py", *options, "--out", str(tmp_path / "out.json")])
+    monkeypatch.setattr(script, "by_tree", lambda one, other: 1.01 * script.by_scipy(one, other))
+    with pytest.raises(RuntimeError, match="k-d tree"):
+        script.main()
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_ode_tradeoff(tmp_path):
+    pytest.importorskip("torchdiffeq")
+    plot = tmp_path / "plot.png"
+    options = ("--features", "16", "16", "--size", "16x24", "--plot", plot)
+    record, printed = run("ode_tradeoff.py", tmp_path / "ode_tradeoff.json", *options)
+    assert "untrained" in printed
+    rows = record["solvers"]
+    for name, row in rows.items():
+        assert name in printed
+        assert row["error"] > 0 and 0 <= row["changed"] <= 1 and row["time_ratio"] > 0
+    assert rows["dopri5, 1e-03"]["time_ratio"] == 1
+    # Three blocks: two levels down, one up.
+    assert [rows[f"{name}, 2 steps"]["evaluations"] for name in ("rk4", "heun", "euler")] == [24, 12, 6]
+    for looser, tighter in (("dopri5, 1e-01", "dopri5, 1e-05"), ("rk4, 1 step", "rk4, 8 steps")):
+        assert rows[looser]["evaluations"] < rows[tighter]["evaluations"]
+        assert rows[looser]["error"] > rows[tighter]["error"] > record["reference_uncertainty"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_receptive_field(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torchdiffeq")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    out, picture, weights, photo = (tmp_path / name for name in ("out.json", "field.png", "weights.pt", "photo.png"))
+    torch.save(create_network("unode", features=(8, 8)).state_dict(), weights)
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(40, 60, 3), dtype=np.uint8)).save(photo)
+    options = ["--features", "8", "8", "--size", "16x24", "--pixels", "8,12", "0,23", "--picture", str(picture)]
+    options += ["--weights", str(weights), "--image", str(photo), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["receptive_field.py", *options])
+    importlib.import_module("receptive_field").main()
+    record, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert record["machine"]["torch"] == torch.__version__
+    assert (record["unode_weights"], record["image"]) == ("weights.pt", "photo.png")
+    assert "untrained" in record["uresnet_weights"]
+    rows = record["networks"]
+    assert rows["unode, rk4, 8 steps"]["evaluations"] == 96 and rows["uresnet"]["evaluations"] is None
+    for name, row in rows.items():
+        assert name in printed
+        for half, most in zip(row["radii"]["50%"], row["radii"]["90%"], strict=True):
+            assert 0 <= half < most < 28
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_of_unode(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    inputs = importlib.import_module("unode_inputs")
+    network, file = create_network("unode", features=(4, 6), out_channels=3), tmp_path / "best.pt"
+    torch.save({f"network.{key}": tensor for key, tensor in network.state_dict().items()}, file)
+    loaded = inputs.network_of("unode", [4, 6], file)
+    assert not loaded.training
+    assert all(torch.equal(tensor, loaded.state_dict()[key]) for key, tensor in network.state_dict().items())
+    for name, features in (("unode", [4, 8]), ("unode", [4, 6, 8]), ("uresnet", [4, 6])):
+        with pytest.raises(LightsegError, match=rf"best\.pt holds no weights of {name} with features"):
+            inputs.network_of(name, features, file)
+
+
+@pytest.mark.parametrize("text", ["16", "16x", "0x16", "16x-1", "16x16x16"])
+def test_options_refuse_what_is_no_size_or_pixel(text, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    with pytest.raises(argparse.ArgumentTypeError, match=text):
+        importlib.import_module("unode_inputs").size_of(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=text):
+        importlib.import_module("receptive_field").pixel_of(text)

@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNet, FlexibleUNet
 from torch import nn
 
 from monai_lightseg.networks import NmODEDecoder, create_network, list_networks, replace_decoder
-from tests.networks.tester import TINY, image
+from tests.networks.tester import FIXED_STEPS, TINY, image
 
 
 @dataclass
@@ -68,7 +68,9 @@ ANISOTROPIC = ((1, 1, 1), (1, 2, 2), (2, 2, 2))
 
 HOSTS = {
     **{
-        name: lambda name=name: Host(create_network(name, **TINY[name], out_channels=2), (17, 13))
+        name: lambda name=name: Host(
+            create_network(name, **TINY[name], **FIXED_STEPS.get(name, {}), out_channels=2), (17, 13)
+        )
         for name in list_networks()
     },
     "plain_2d": lambda: nnunet_host("PlainConvUNet", 2, (17, 13), (1, 2, 2), 1),

@@ -13,15 +13,22 @@ TINY = {
     "ulite": {"features": (4, 8, 8)},
     "ultralight_vm_unet": {"features": (4, 8, 4, 8, 12, 8), "branches": 2},
     "unet_bilinear": {"features": (4, 8, 8)},
+    "unet_valid": {"features": (4, 8, 8)},
     "unext": {"features": (4, 8, 10, 12, 14)},
     "unext_s": {"features": (4, 4, 8, 10, 14)},
+    # Over four channels the differential equation amplifies rounding a hundredfold.
+    "unode": {"features": (16, 16, 16)},
+    "uresnet": {"features": (4, 4, 8)},
 }
+
+# What makes the number of operations independent of the image, where it is not by default.
+FIXED_STEPS = {"unode": {"solver": "rk4"}}
 
 
 def tiny_network(name, **arguments):
     """The network in eval, with weights and norm statistics away from their initial zeros and ones."""
     torch.manual_seed(0)
-    network = create_network(name, **TINY[name], **arguments)
+    network = create_network(name, **(TINY[name] | arguments))
     with torch.no_grad():
         for tensor in network.parameters():
             tensor.add_(0.05 * torch.randn_like(tensor))

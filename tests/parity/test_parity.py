@@ -2,7 +2,9 @@
 
 Tolerances: the authors' own float32 code differs from its float64 form by up to 1e-5 of the output's standard deviation
 and by 2e-5 in gradient norms; 1e-4 and 1e-3 leave room for another order of additions. Convolution biases in front of a
-batch norm have a gradient of exactly zero, so their recorded norm is rounding noise: 1e-5 of the largest norm.
+batch norm have a gradient of exactly zero, so their recorded norm is rounding noise: 1e-5 of the largest norm. U-Node
+passes the kink of a leaky ReLU at every evaluation: moving its input by 1e-5 of itself, as much as the authors' float32
+is off, moves its gradient norms by 1e-2 (seen in float64), so 1e-2 is what its record can tell.
 """
 
 import json
@@ -29,8 +31,15 @@ WITH_AUXILIARY = [path for path in FIXTURES if "auxiliary" in read(path)["cases"
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "none": torch.nn.Identity()}
 
 
+# Some figures were recorded with the weights of a part that amplifies rounding errors turned down.
+SOFTENING = 0.2
+
+
 def filled_weights(fixture):
-    return {key: filled_tensor(key, shape, dtype) for key, shape, dtype in fixture["keys"]}
+    return {
+        key: filled_tensor(key, shape, dtype) * (SOFTENING if fixture.get("softened", "*") in key else 1)
+        for key, shape, dtype in fixture["keys"]
+    }
 
 
 def filled_network(fixture, **more):
@@ -93,10 +102,11 @@ def test_gradients_and_buffers(path):
         assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
         loss.backward()
         noise = 1e-5 * max(case["gradients"].values())
+        share = 1e-2 if fixture["network"] == "unode" else 1e-3
         gradients = {
             authors_names[name]: parameter.grad.norm().item() for name, parameter in network.named_parameters()
         }
-        assert gradients == pytest.approx(case["gradients"], rel=1e-3, abs=noise)
+        assert gradients == pytest.approx(case["gradients"], rel=share, abs=noise)
         buffers = {
             authors_names[name]: buffer.double().norm().item()
             for name, buffer in network.named_buffers()
