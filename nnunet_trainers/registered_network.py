@@ -1,9 +1,10 @@
 """One trainer for each registered network, called nnUNetTrainer and the name of its class, all under one recipe.
 
 Optimiser and loss are those MALUNet, EGE-UNet and UltraLight VM-UNet were released with; the cosine goes down once.
-U-Lite (Adam 2e-3, reduced on plateaus), LightM-UNet (Adam 1e-4, weight decay 1e-5, polynomial decay) and UNeXt (Adam
-1e-3, weight decay 1e-4, cross-entropy halved) were released with others; here all are trained alike, so that results
-compare networks.
+U-Lite (Adam 2e-3, reduced on plateaus), LightM-UNet (Adam 1e-4, weight decay 1e-5, polynomial decay), UNeXt (Adam 1e-3,
+weight decay 1e-4, cross-entropy halved), U-Node and U-ResNet (Adam 1e-3, cross-entropy) and the U-Net with valid
+convolutions (Adam 1e-4, cross-entropy) were released with others; here all are trained alike, so that results compare
+networks.
 """
 
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["read_mask", "read_rgb"]
+__all__ = ["decode", "read_mask", "read_rgb"]
 
 _IMAGE_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _MASK_MODES = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B"})
@@ -38,7 +38,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         LightsegError: the file is missing, damaged, has several pages, is not 8-bit grey or RGB, or is transparent.
     """
-    image = _decode(path)
+    image = decode(path)
     if image.mode not in _IMAGE_MODES:
         raise LightsegError(f"{path} has the colour mode {image.mode}; convert it to 8-bit RGB")
     if image.has_transparency_data:
@@ -62,7 +62,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         LightsegError: the file is missing, damaged, has several pages, is coloured or transparent, or holds other
             values.
     """
-    image = _decode(path)
+    image = decode(path)
     grey = _one_channel(path, image)
     if image.format in _JPEG_FORMATS:
         return _threshold_jpeg(path, grey)
@@ -73,7 +73,12 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return (grey != 0).astype(np.uint8)
 
 
-def _decode(path: Path) -> Image.Image:
+def decode(path: Path) -> Image.Image:
+    """Read a picture of one page and at most 8 bits per colour channel, turned upright by its EXIF orientation.
+
+    Raises:
+        LightsegError: the file is missing, damaged, too large, has several pages or 16 bits per colour channel.
+    """
     with _errors_naming(path), _open(path) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format not in _JPEG_FORMATS:
             raise LightsegError(f"{path} has several pages; save one page as a file of its own")

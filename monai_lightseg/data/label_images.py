@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lightseg.data.images import _decode
+from monai_lightseg.data.images import decode
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["read_labels"]
@@ -27,7 +27,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
         LightsegError: the file is missing, damaged, has several pages, more than one channel or a lossy format, or
             holds only 0 and 255, which is a mask of all objects together.
     """
-    image = _decode(path)
+    image = decode(path)
     if image.format in _LOSSY_FORMATS:
         raise LightsegError(f"{path} is a {image.format}, which blurs labels; save them as PNG or BMP")
     if image.mode not in _LABEL_MODES:

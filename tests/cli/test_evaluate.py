@@ -49,3 +49,39 @@ def test_error(folders: list[str]) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {Path(folders[0]) / 'a.png'} is missing")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def gland_folders(tmp_path: Path) -> list[str]:
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:12, 2:12], labels[2:12, 12:22] = 1, 2
+    for folder, pixels in (("predictions", (labels > 0) * np.uint8(1)), ("instances", labels)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "testA_1.png")
+        Image.fromarray(labels if folder == "instances" else 0 * labels).save(tmp_path / folder / "testB_1.png")
+    return [str(tmp_path / "predictions"), str(tmp_path / "instances")]
+
+
+def test_glands(gland_folders: list[str]) -> None:
+    result = CliRunner().invoke(app, ["evaluate", *gland_folders, "--objects", "core-border", "--min-size", "9"])
+    assert result.exit_code == 0
+    header, *rows, note = result.stdout.splitlines()
+    assert header.split() == ["images", "over", "all", "objects", "per-image", "mean"]
+    # In A one object for two glands, in B none.
+    assert [row.split() for row in rows[:3]] == [
+        ["testA", "1", "object_f1", "0.6667", "0.6667"],
+        ["testA", "1", "object_dice", "0.6667", "0.6667"],
+        ["testA", "1", "object_hausdorff", "10.0000", "10.0000"],
+    ]
+    assert [row.split()[:3] for row in rows[6:]] == [
+        ["total", "2", name] for name in ("object_f1", "object_dice", "object_hausdorff")
+    ]
+    assert note == "images where only one side has glands, their distance infinite: 1"
+
+
+def test_glands_as_json(gland_folders: list[str]) -> None:
+    arguments = [*gland_folders, "--objects", "instances", "--convention", "pinckaers", "--json"]
+    result = CliRunner().invoke(app, ["evaluate", *arguments])
+    scores = json.loads(result.stdout)
+    assert scores["parts"]["testA"]["dataset"]["object_f1"] == pytest.approx(2 / 3)
+    assert scores["total"]["dataset"]["object_hausdorff"] is None
