@@ -5,21 +5,24 @@ r"""Train a network on the colon glands of GlaS by the recipe of the U-Node pape
         --features 8 16 32 64 128 --minutes 40
 
 GLAS is the unpacked "Warwick QU Dataset (Released 2016_07_08)"; --reduced says that its images have been reduced by
-512/775 already. The recipe: images reduced by 512/775, augmented, cut to 352x512; two targets, the eroded glands and
-the glands, with binary cross-entropy on both; Adam 1e-3, batch 8, 600 epochs; ten of the training images validate, and
-the weights with the lowest validation loss are kept. Then tests A and B are predicted with three flips, turned into
-glands, brought back to the size of the annotations and scored.
+512/775 already: distances are in pixels of these images. The recipe: images reduced by 512/775, augmented, cut to
+352x512; two targets, the eroded glands and the glands, with binary cross-entropy on both; Adam 1e-3, batch 8, 600
+epochs; ten of the training images validate, and the weights with the lowest validation loss are kept. Then tests A and
+B are predicted with three flips, turned into glands, brought back to the size of the annotations and scored.
 
---shrink 2 lets the network see images of half the size; its logits are doubled, all else stays as it is. Everything is
-written below WORK; run the same line again after a cut-off, or with more epochs, and it goes on where it was.
+Not as in the paper: U-Node takes two steps of RK4 (--solver dopri5 for the paper's), and a batch of 8 goes through at
+once, where the paper adds up the gradients of 8. --shrink 2 lets the network see images of half the size; its logits
+are doubled, all else stays as it is. Everything is written below WORK; run the same line again after a cut-off, or with
+more epochs, and it goes on where it was. The best weights are in WORK/best.safetensors.
 Pinckaers & Litjens, 2019, arXiv 1910.10470.
 """
 
 import argparse
 import json
 import math
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,13 +30,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from scipy.ndimage import maximum_filter, minimum_filter
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from monai_lightseg.atomic import write_text
+from monai_lightseg.atomic import write_bytes, write_text
 from monai_lightseg.data import (
     GlandAugmentation,
     GlasCase,
@@ -45,11 +50,15 @@ from monai_lightseg.data import (
     reduce_labels,
     reflect_pad,
 )
+from monai_lightseg.errors import LightsegError
 from monai_lightseg.inference import predict_with_flips, probabilities_to_instances, resize_instances
 from monai_lightseg.metrics import GLAND_METRICS, GlandScores, glas_part, score_glands
-from monai_lightseg.networks import create_network
+from monai_lightseg.networks.building import build_network
 
 SIZE = (352, 512)
+BEST = "best.safetensors"
+# What a training cannot go on with once another was chosen.
+FIXED = ("network", "features", "solver", "steps", "shrink", "reduced", "batch", "learning_rate", "seed")
 PICTURES_PER_PART = 4
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.int32]]
@@ -70,30 +79,51 @@ class Shrunk(nn.Module):
 
 
 class AugmentedGlands(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Images and labels, drawn anew for each seed, as tensors."""
+    """Images and labels, drawn anew in each epoch, as tensors; an index is the epoch and the number of the image."""
 
-    def __init__(self, pairs: Sequence[Pair], seed: tuple[int, ...]) -> None:
+    def __init__(self, pairs: Sequence[Pair], seed: int) -> None:
         self.pairs = pairs
         self.augment = GlandAugmentation(SIZE)
         self.seed = seed
 
+    def __getitem__(self, index: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (3, *SIZE) and targets (2, *SIZE)."""
+        return as_tensors(*self.augment(*self.pairs[index[1]], np.random.default_rng((self.seed, *index))))
+
+
+class Shuffled(Sampler[tuple[int, int]]):
+    """Every image once, in an order that epoch and seed decide."""
+
+    def __init__(self, images: int, seed: int) -> None:
+        self.images = images
+        self.seed = seed
+        self.epoch = 0
+
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.pairs)
+        return self.images
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image (3, *SIZE) and targets (2, *SIZE)."""
-        return as_tensors(*self.augment(*self.pairs[index], np.random.default_rng((*self.seed, index))))
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Epoch and number of each image."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.images)
+        return ((self.epoch, int(number)) for number in order)
 
 
 def main() -> None:
+    """Run as the command line says; mistakes in it end in one line."""
+    try:
+        train_and_score(read_arguments())
+    except LightsegError as error:
+        sys.exit(f"error: {error}")
+
+
+def train_and_score(arguments: argparse.Namespace) -> None:
     """Train, or go on training, and score."""
-    arguments = read_arguments()
     torch.manual_seed(arguments.seed)
     cases = {case.id: case for case in read_glas(arguments.data)}
     split = glas_split(list(cases.values()))
     chosen = {"solver": arguments.solver, "steps": arguments.steps} if arguments.network == "unode" else {}
-    network = create_network(arguments.network, out_channels=2, features=arguments.features, **chosen)
+    network = build_network(arguments.network, {"out_channels": 2, "features": arguments.features, **chosen})
     model = Shrunk(network, arguments.shrink).to(arguments.device)
     print(f"{arguments.network}: {sum(weights.numel() for weights in network.parameters()):,} parameters")
     train(
@@ -102,11 +132,17 @@ def main() -> None:
         [read_pair(cases[name], arguments.reduced) for name in split.val],
         arguments,
     )
-    model.load_state_dict(torch.load(arguments.out / "best.pt", weights_only=True, map_location=arguments.device))
+    best = arguments.out / BEST
+    if not best.exists():
+        raise LightsegError(f"{best} was never written: the validation loss was never finite, or epochs is 0")
+    network.load_state_dict(load_file(best, device=arguments.device))
     predicted = [predict(model, cases[name], arguments) for name in tqdm(split.test, "testing")]
     for convention in ("challenge", "pinckaers"):
         scores = score_glands(predicted, part_of=glas_part, convention=convention)
-        write_text(arguments.out / f"scores_{convention}.json", json.dumps(asdict(scores), indent=1))
+        write_text(
+            arguments.out / f"scores_{convention}.json",
+            json.dumps(asdict(scores), indent=1).replace("Infinity", "null"),
+        )
         print_scores(convention, scores)
 
 
@@ -116,19 +152,19 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of GlaS")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--reduced", action="store_true", help="the images have been reduced already")
-    parser.add_argument("--network", default="unode", help="a registered network that takes features")
+    parser.add_argument("--network", default="unode", help="unode, uresnet, unet_valid, unet_bilinear or ulite")
     parser.add_argument("--features", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="channels per level")
     parser.add_argument("--solver", default="rk4", help="of unode: rk4, dopri5, ...")
     parser.add_argument("--steps", type=int, default=2, help="of unode with fixed steps")
     parser.add_argument("--shrink", type=int, default=1, help="factor by which the network sees the image smaller")
     parser.add_argument("--epochs", type=int, default=600)
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="end training after so many, of processor time on CPU"
+        "--minutes", type=float, default=math.inf, help="end training after so many; on CPU those of this process alone"
     )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1, help="processes that augment")
+    parser.add_argument("--workers", type=int, default=1, help="processes that augment; 0 for none besides this one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
@@ -154,22 +190,28 @@ def train(
     epoch, seconds, lowest = 0, 0.0, math.inf
     if state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location=arguments.device)
+        for name, given in state["arguments"].items():
+            if getattr(arguments, name) != given:
+                raise LightsegError(f"{state_file} was trained with {name} {given}: keep that, or give another --out")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         epoch, seconds, lowest = state["epoch"], state["seconds"], state["lowest"]
         print(f"going on after epoch {epoch}, {seconds / 60:.1f} minutes")
     padded = [as_tensors(reflect_pad(image, SIZE), reflect_pad(labels, SIZE)) for image, labels in validation]
-    # On the CPU the time of this process, which a busy neighbour does not use up.
+    sampler = Shuffled(len(training), arguments.seed)
+    # Workers live on, as starting one takes seconds on some systems.
+    loader = DataLoader(
+        AugmentedGlands(training, arguments.seed),
+        batch_size=arguments.batch,
+        sampler=sampler,
+        num_workers=arguments.workers,
+        persistent_workers=arguments.workers > 0,
+    )
+    # Processor time is what a busy neighbour does not use up.
     clock = time.process_time if arguments.device == "cpu" else time.monotonic
     while epoch < arguments.epochs and seconds < 60 * arguments.minutes:
         start = clock()
-        loader = DataLoader(
-            AugmentedGlands(training, (arguments.seed, epoch)),
-            batch_size=arguments.batch,
-            shuffle=True,
-            num_workers=arguments.workers,
-            generator=torch.Generator().manual_seed(arguments.seed + epoch),
-        )
+        sampler.epoch = epoch
         model.train()
         losses = []
         for image, target in tqdm(loader, f"epoch {epoch + 1}", leave=False):
@@ -188,9 +230,10 @@ def train(
         )
         if validated < lowest:
             lowest = validated
-            save(model.state_dict(), arguments.out / "best.pt")
+            write_bytes(arguments.out / BEST, serialized(model.network.state_dict()))
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        save(state | {"epoch": epoch, "seconds": seconds, "lowest": lowest}, state_file)
+        state |= {"epoch": epoch, "seconds": seconds, "lowest": lowest}
+        save(state | {"arguments": {name: getattr(arguments, name) for name in FIXED}}, state_file)
 
 
 def loss_of(model: nn.Module, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

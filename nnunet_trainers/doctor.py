@@ -169,6 +169,8 @@ def _check_trainer(name: str, trainer: type) -> Check:
         if found is not trainer:
             return Check(name, False, f"nnU-Net finds {found.__module__}.{found.__qualname__} instead", remedy)
         return Check(name, True, f"found, built with {_build_and_run(found)} parameters, ran")
+    except LightsegError as error:
+        return Check(name, False, str(error), f"reinstall: {INSTALL_NNUNET}")
     except Exception as error:  # whatever the user's set-up raises is the finding
         return Check(name, False, f"{type(error).__name__}: {error}", remedy)
 

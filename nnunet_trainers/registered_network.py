@@ -21,7 +21,7 @@ __all__ = ["network_builder"]
 
 # Where a network's defaults are not what a training run should start with.
 TRAINING_ARGUMENTS: dict[str, dict[str, Any]] = {
-    # A known number of evaluations, exact gradients in constant memory, and several times as fast as adaptive steps.
+    # A known number of evaluations, and exact gradients in constant memory; docs/neural_odes.md has the figures.
     "unode": {"solver": "rk4"},
 }
 

@@ -8,7 +8,10 @@ __all__ = ["nnUNetTrainerUNodeAdaptive"]
 
 
 class nnUNetTrainerUNodeAdaptive(nnUNetTrainerLightsegCosine):
-    """U-Node by dopri5 and its adjoint, as released; nnUNetTrainerUNode, which takes fixed steps, is much faster."""
+    """U-Node by dopri5 and its adjoint, as released, with the package torchdiffeq.
+
+    nnUNetTrainerUNode takes fixed steps; what that saves: docs/neural_odes.md.
+    """
 
     build_network_architecture = staticmethod(network_builder("unode"))
 

@@ -1,6 +1,7 @@
 """`lightseg data`: data sets in, data sets out."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ from monai_lightseg.cli.values import read_size
 from monai_lightseg.errors import LightsegError
 
 if TYPE_CHECKING:
-    from monai_lightseg.data import GlasCase, Split
+    from monai_lightseg.data import Case, GlasCase, Split
 
 __all__ = ["data_app"]
 
@@ -81,15 +82,11 @@ def convert(
         raise typer.BadParameter("give all three or none", param_hint="--train-ids, --val-ids, --test-ids")
     raw = out or _raw_folder()
 
-    from monai_lightseg.data import GlasCase, ReducedCase, Split, read_cases, read_id_list, write_nnunet_raw
+    from monai_lightseg.data import ReducedCase, Split, read_cases, read_id_list, write_nnunet_raw
 
-    cases = read_cases(directory)
-    glands = [case for case in cases if isinstance(case, GlasCase)]
-    for option, given in (("--border", border is not None), ("--reduce", reduce)):
-        if given and not glands:
-            raise typer.BadParameter(f"is for GlaS only, and {directory} is not", param_hint=option)
-    if glands and border is None:
-        border = GLAND_BORDER
+    glands = _glands(directory)
+    cases: Sequence[Case] = glands or read_cases(directory)
+    gland_border = _gland_border(directory, glands, border, reduce)
     if id_files:
         split = Split(*map(read_id_list, id_files))
     else:
@@ -104,7 +101,7 @@ def convert(
         raw=raw,
         size=sides,
         foreground="gland" if glands else "lesion",
-        border=border,
+        border=gland_border,
         overwrite=overwrite,
     )
     typer.echo(f"wrote {target}: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test")
@@ -123,6 +120,23 @@ def _raw_folder() -> Path:
     if not folder:
         raise LightsegError(f"{RAW} is not set: export {RAW}=/path/to/{RAW}, or give --out")
     return Path(folder)
+
+
+def _glands(directory: Path) -> list["GlasCase"]:
+    """The cases of GlaS; none where the folder does not hold it."""
+    from monai_lightseg.data import holds_glas, read_glas
+
+    return read_glas(directory) if holds_glas(directory) else []
+
+
+def _gland_border(directory: Path, glands: list["GlasCase"], border: int | None, reduce: bool) -> int | None:
+    """The border of glands; None for masks, which refuse what is for GlaS only."""
+    if glands:
+        return GLAND_BORDER if border is None else border
+    for option, given in (("--border", border is not None), ("--reduce", reduce)):
+        if given:
+            raise typer.BadParameter(f"is for GlaS only, and {directory} is not", param_hint=option)
+    return None
 
 
 def _split_without_files(ids: list[str], glands: list["GlasCase"], val: float | None, test: float | None) -> "Split":

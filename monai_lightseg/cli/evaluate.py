@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from monai_lightseg.metrics import GlandScores
 
 __all__ = ["evaluate"]
+
+GLAND_SIZE = 500
+CONVENTION: Final = "challenge"
 
 
 def evaluate(
@@ -21,10 +24,14 @@ def evaluate(
         Literal["core-border", "instances"] | None,
         typer.Option(help="Score glands one by one; predictions hold the classes core and border, or instances."),
     ] = None,
-    min_size: Annotated[int, typer.Option(min=0, help="With core-border: drop glands of fewer pixels.")] = 500,
+    min_size: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"With core-border: drop glands of fewer pixels. [default: {GLAND_SIZE}]"),
+    ] = None,
     convention: Annotated[
-        Literal["challenge", "pinckaers"], typer.Option(help="With --objects: whose definition of the scores.")
-    ] = "challenge",
+        Literal["challenge", "pinckaers"] | None,
+        typer.Option(help=f"With --objects: whose definition of the scores. [default: {CONVENTION}]"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the scores of every image.")] = False,
 ) -> None:
     """Score predicted masks against true ones.
@@ -38,17 +45,30 @@ def evaluate(
 
     Example: lightseg evaluate predictions Dataset020_GlaS/instancesTs --objects core-border
     """
+    for option, given in (("--min-size", min_size is not None), ("--convention", convention is not None)):
+        if given and objects is None:
+            raise typer.BadParameter("is for glands: give --objects too", param_hint=option)
+    if objects == "instances" and min_size is not None:
+        raise typer.BadParameter(
+            "is for --objects core-border; instances are scored as they are", param_hint="--min-size"
+        )
     if objects is not None:
         from monai_lightseg.workflows.gland_evaluation import evaluate_glands
 
-        size = min_size if objects == "core-border" else None
-        _show_glands(evaluate_glands(predictions, labels, min_size=size, convention=convention), as_json)
+        glands = evaluate_glands(
+            predictions,
+            labels,
+            objects=objects,
+            min_size=GLAND_SIZE if min_size is None else min_size,
+            convention=convention or CONVENTION,
+        )
+        _show_glands(glands, as_json)
         return
     from monai_lightseg.workflows.evaluation import evaluate_folders
 
     scores = evaluate_folders(predictions, labels)
     if as_json:
-        typer.echo(json.dumps(_without_nan(asdict(scores)), indent=2))
+        typer.echo(json.dumps(_finite_or_null(asdict(scores)), indent=2))
         return
     typer.echo(f"{len(scores.per_image)} images")
     typer.echo(f"{'':<12} {'pooled':>8} {'per-image mean':>15} {'images left out':>16}")
@@ -58,7 +78,7 @@ def evaluate(
 
 def _show_glands(scores: "GlandScores", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(_without_nan(asdict(scores)), indent=2))
+        typer.echo(json.dumps(_finite_or_null(asdict(scores)), indent=2))
         return
     typer.echo(f"{'':<8} {'images':>6} {'':<18} {'over all objects':>17} {'per-image mean':>15}")
     for part, of_part in (*scores.parts.items(), ("total", scores.total)):
@@ -68,8 +88,8 @@ def _show_glands(scores: "GlandScores", as_json: bool) -> None:
         typer.echo(f"images where only one side has glands, their distance infinite: {scores.total.one_side_empty}")
 
 
-def _without_nan(value: Any) -> Any:
+def _finite_or_null(value: Any) -> Any:
     """The same with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _finite_or_null(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,7 +12,7 @@ from monai_lightseg.data.gland_preprocessing import (
     reflect_pad,
 )
 from monai_lightseg.data.gland_targets import core_border_labels, gland_targets
-from monai_lightseg.data.glas import GlasCase, glas_split, read_glas
+from monai_lightseg.data.glas import GlasCase, glas_split, holds_glas, read_glas
 from monai_lightseg.data.images import read_mask, read_rgb
 from monai_lightseg.data.isic import read_isic2018
 from monai_lightseg.data.label_images import read_labels
@@ -34,6 +34,7 @@ __all__ = [
     "core_border_labels",
     "gland_targets",
     "glas_split",
+    "holds_glas",
     "install_splits",
     "random_split",
     "read_cases",

@@ -160,7 +160,7 @@ def _write_case(case: Case, folder: Path, part: str, size: tuple[int, int] | Non
     file_name = f"{case.id}.png"
     _picture(image, size, Image.Resampling.BILINEAR).save(folder / f"images{part}" / f"{case.id}_0000.png")
     instances = np.asarray(_picture(marked, size, Image.Resampling.NEAREST))
-    labels = core_border_labels(instances, border or 0)
+    labels = core_border_labels(instances, border) if border else (instances > 0).astype(np.uint8)
     Image.fromarray(labels).save(folder / f"labels{part}" / file_name)
     if border is not None:
         highest = int(instances.max())

@@ -2,9 +2,9 @@
 
 from monai_lightseg.inference.flips import predict_with_flips
 from monai_lightseg.inference.gland_instances import (
-    border_core_to_instances,
+    core_border_to_instances,
     probabilities_to_instances,
     resize_instances,
 )
 
-__all__ = ["border_core_to_instances", "predict_with_flips", "probabilities_to_instances", "resize_instances"]
+__all__ = ["core_border_to_instances", "predict_with_flips", "probabilities_to_instances", "resize_instances"]

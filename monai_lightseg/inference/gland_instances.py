@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_objects, label, maximum_filter
 
-__all__ = ["border_core_to_instances", "probabilities_to_instances", "resize_instances"]
+__all__ = ["core_border_to_instances", "probabilities_to_instances", "resize_instances"]
 
 _WITH_DIAGONALS = np.ones((3, 3), bool)
 
@@ -51,7 +51,7 @@ def probabilities_to_instances(
     return _large(_without_holes(np.where(gland, instances, 0)), min_size)
 
 
-def border_core_to_instances(
+def core_border_to_instances(
     semantic: NDArray[np.integer[Any]], *, core: int = 1, border: int = 2, min_size: int = 500
 ) -> NDArray[np.int32]:
     """Find objects in a map of classes, such as nnU-Net predicts after `lightseg data convert`.

@@ -9,12 +9,14 @@ from monai_lightseg.metrics.gland import (
     compute_object_f1,
     compute_object_hausdorff,
 )
+from monai_lightseg.metrics.gland_objects import Convention
 from monai_lightseg.metrics.gland_scores import GLAND_METRICS, GlandPartScores, GlandScores, glas_part, score_glands
 
 __all__ = [
     "GLAND_METRICS",
     "METRICS",
     "BinaryScores",
+    "Convention",
     "GlandPartScores",
     "GlandScores",
     "ObjectDiceMetric",

@@ -3,8 +3,8 @@
 Sirinukunwattana et al., "Gland segmentation in colon histology images: the GlaS challenge contest" (2017),
 https://arxiv.org/abs/1603.00275. Definitions, conventions and empty images: docs/gland_metrics.md.
 
-A label map holds integers: 0 for the background, another number for each object. Numbers need not be consecutive, and
-an object need not be connected: split a mask into objects first.
+A label map holds whole numbers, of an integer or float type: 0 for the background, another number for each object.
+Numbers need not be consecutive, and an object need not be connected: split a mask into objects first.
 """
 
 from abc import abstractmethod
@@ -50,7 +50,7 @@ def compute_object_f1(y_pred: NdarrayOrTensor, y: NdarrayOrTensor, convention: C
     than half). A true object is hit once at most. F1 = 2 tp / (2 tp + fp + fn).
 
     Args:
-        y_pred: label maps (B, 1, H, W), integers.
+        y_pred: label maps (B, 1, H, W), whole numbers.
         y: true label maps of the same shape.
         convention: "challenge" or "pinckaers".
 
@@ -73,7 +73,7 @@ def compute_object_dice(y_pred: NdarrayOrTensor, y: NdarrayOrTensor, convention:
     Object Dice = (sum over truth / true area + sum over prediction / predicted area) / 2.
 
     Args:
-        y_pred: label maps (B, 1, H, W), integers.
+        y_pred: label maps (B, 1, H, W), whole numbers.
         y: true label maps of the same shape.
         convention: "challenge" or "pinckaers".
 
@@ -101,7 +101,7 @@ def compute_object_hausdorff(
     Object Hausdorff = (sum over truth / true area + sum over prediction / predicted area) / 2.
 
     Args:
-        y_pred: label maps (B, 1, H, W), integers.
+        y_pred: label maps (B, 1, H, W), whole numbers.
         y: true label maps of the same shape.
         convention: "challenge" or "pinckaers".
         spacing: size of a pixel, or its height and width; with 1, distances are in pixels.

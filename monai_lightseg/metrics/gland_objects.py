@@ -26,6 +26,8 @@ __all__ = [
 
 Convention = Literal["challenge", "pinckaers"]
 
+# Cells of the table of overlaps: 800 MB, enough for 9999 objects on each side.
+LARGEST_TABLE = 10**8
 # The partner of an object that overlaps no object. As an index it takes some value, which is never used.
 NOBODY = -1
 BACKGROUND = 0
@@ -62,15 +64,22 @@ class ObjectPair:
 
 
 def as_label_maps(maps: NdarrayOrTensor) -> NDArray[np.integer]:
-    """The same as an array, any shape.
+    """The same as an array of integers, any shape; floats, as MONAI's transforms give them, where all are whole.
 
     Raises:
-        LightsegError: the numbers are no integers, or some are negative.
+        LightsegError: some numbers are not whole, or negative.
     """
     labels = maps.detach().cpu().numpy() if isinstance(maps, Tensor) else np.asarray(maps)
+    if np.issubdtype(labels.dtype, np.floating):
+        if not (np.isfinite(labels) & (labels == np.trunc(labels))).all():
+            raise LightsegError(
+                "a label map holds fractions, NaN or infinity: give whole numbers, 0 for the background and a number "
+                "for each object"
+            )
+        labels = labels.astype(np.int64)
     if not np.issubdtype(labels.dtype, np.integer):
         raise LightsegError(
-            f"a label map holds {labels.dtype}: give integers, 0 for the background and a number for each object"
+            f"a label map holds {labels.dtype}: give whole numbers, 0 for the background and a number for each object"
         )
     if labels.size and labels.min() < 0:
         raise LightsegError(
@@ -83,7 +92,8 @@ def pair_objects(prediction: NdarrayOrTensor, truth: NdarrayOrTensor) -> ObjectP
     """Number the objects of two label maps (H, W) and count the pixels they share.
 
     Raises:
-        LightsegError: the maps differ in size, are not (H, W), or hold other numbers than integers from 0.
+        LightsegError: the maps differ in size, are not (H, W), hold other numbers than integers from 0, or so many
+            objects that they look like intensities.
     """
     maps = as_label_maps(prediction), as_label_maps(truth)
     if maps[0].shape != maps[1].shape:
@@ -92,6 +102,11 @@ def pair_objects(prediction: NdarrayOrTensor, truth: NdarrayOrTensor) -> ObjectP
         raise LightsegError(f"a label map is {maps[0].shape}: give one image, (height, width)")
     predicted, true = (_number(labels) for labels in maps)
     shape = len(predicted.areas), len(true.areas)
+    if shape[0] * shape[1] > LARGEST_TABLE:
+        raise LightsegError(
+            f"the label maps hold {shape[0] - 1} and {shape[1] - 1} objects, more than can be compared; these look "
+            "like intensities rather than labels: give 0 for the background and a number for each object"
+        )
     both = predicted.numbers * shape[1] + true.numbers
     overlap = np.bincount(both.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
     return ObjectPair(predicted, true, overlap)

@@ -75,8 +75,8 @@ def score_glands(
     """Score predicted label maps against the truth.
 
     Args:
-        cases: (case id, prediction, truth) triples; label maps (H, W) of integers, 0 for the background and another
-            number for each object; sizes may vary between cases.
+        cases: (case id, prediction, truth) triples; label maps (H, W) of whole numbers, 0 for the background and
+            another number for each object; sizes may vary between cases.
         part_of: gives the part of the set that a case id belongs to, for example `glas_part`. None: there are no parts.
         convention: "challenge" or "pinckaers", see docs/gland_metrics.md.
         spacing: size of a pixel, or its height and width; with 1, distances are in pixels.

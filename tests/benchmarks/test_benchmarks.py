@@ -127,6 +127,20 @@ def test_gland_metrics_sees_a_wrong_figure(tmp_path, monkeypatch):
     assert not (tmp_path / "out.json").exists()
 
 
+def test_ode_block(tmp_path):
+    pytest.importorskip("torchdiffeq")
+    record, printed = run("ode_block.py", tmp_path / "ode_block.json", "--channels", "4", "--size", "12", "16")
+    rows = record["solvers"]
+    released = rows["dopri5, adjoint, as released"]
+    assert released["time_ratio"] == 1
+    # Released and ours evaluate the same rate; in float32 that shows to three digits.
+    assert rows["dopri5, adjoint"]["error"] == pytest.approx(released["error"], rel=0.05)
+    assert rows["rk4 x 2, checkpointed"]["error"] == rows["rk4 x 2, keeping all"]["error"]
+    assert rows["rk4 x 2, checkpointed"]["kept_megabytes"] <= released["kept_megabytes"]
+    assert rows["rk4 x 2, checkpointed"]["evaluations_backward"] == 8
+    assert all(name in printed for name in rows)
+
+
 def test_ode_tradeoff(tmp_path):
     pytest.importorskip("torchdiffeq")
     plot = tmp_path / "plot.png"

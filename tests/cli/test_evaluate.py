@@ -85,3 +85,28 @@ def test_glands_as_json(gland_folders: list[str]) -> None:
     scores = json.loads(result.stdout)
     assert scores["parts"]["testA"]["dataset"]["object_f1"] == pytest.approx(2 / 3)
     assert scores["total"]["dataset"]["object_hausdorff"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--min-size", "9"], "give --objects too"),
+        (["--convention", "challenge"], "give --objects too"),
+        (["--objects", "instances", "--min-size", "9"], "is for --objects core-border"),
+    ],
+)
+def test_options_that_would_do_nothing(gland_folders: list[str], options: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["evaluate", *gland_folders, *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_small_glands_are_dropped_by_default(gland_folders: list[str]) -> None:
+    arguments = ["evaluate", *gland_folders, "--objects", "core-border"]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0
+    # Its one object has 200 pixels.
+    assert json.loads(result.stdout)["per_image"]["testA_1"]["object_f1"] == 0
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json", "--min-size", "0"]).stdout)["per_image"][
+        "testA_1"
+    ]["object_f1"] == pytest.approx(2 / 3)

@@ -28,8 +28,7 @@ def test_cases_in_the_order_of_their_numbers(tmp_path, image, annotation):
     folder = write_glas(tmp_path, names, image, annotation)
     (folder / "Thumbs.db").touch()
     (folder / "._train_2.bmp").touch()
-    cases = read_cases(folder)
-    assert cases == read_glas(folder)
+    cases = read_glas(folder)
     assert [case.id for case in cases] == ["train_2", "train_10", "testA_3", "testA_12", "testB_1"]
     assert [case.part for case in cases] == ["train", "train", "testA", "testA", "testB"]
     assert {(case.grade, case.patient) for case in cases} == {(None, None)}
@@ -97,14 +96,21 @@ def test_missing_halves_and_duplicates_are_named(tmp_path):
 @pytest.mark.parametrize("name", ["test_1.bmp", "train_01.bmp", "train_1_mask.png", "testC_1.jpg", "train_.png"])
 def test_other_names_are_refused(tmp_path, name):
     (write_glas(tmp_path, ["train_1"]) / name).touch()
-    text = error_of(read_cases, tmp_path)
+    text = error_of(read_glas, tmp_path)
     assert str(tmp_path / name) in text and "train_N, testA_N or testB_N" in text
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_no_images(tmp_path, folder):
     assert "holds no bmp, png or jpg file" in error_of(read_glas, tmp_path / folder)
-    assert "images of GlaS such as train_1.bmp" in error_of(read_cases, tmp_path / folder)
+    text = error_of(read_cases, tmp_path / folder)
+    assert "nor images and masks" in text and "GlaS, images such as train_1.bmp" in text
+
+
+def test_glas_is_no_folder_of_masks(tmp_path):
+    text = error_of(read_cases, write_glas(tmp_path, ["train_1"]))
+    assert f"{tmp_path} holds GlaS" in text
+    assert "`lightseg data convert`" in text and "read_glas" in text
 
 
 def test_sizes_that_differ(tmp_path):
@@ -176,7 +182,7 @@ class TestReadLabels:
 @pytest.mark.real
 @REAL
 def test_real_official_folder():
-    cases = read_cases(Path(os.environ["LIGHTSEG_DATA"]) / "glas" / "Warwick QU Dataset (Released 2016_07_08)")
+    cases = read_glas(Path(os.environ["LIGHTSEG_DATA"]) / "glas" / "Warwick QU Dataset (Released 2016_07_08)")
     assert Counter(case.part for case in cases) == {"train": 8, "testA": 4, "testB": 4}
     assert [case.id for case in cases][:4] == ["train_1", "train_2", "train_3", "train_10"]
     assert {case.id: (case.grade, case.patient) for case in cases}["testA_1"] == ("benign", "4")
@@ -191,7 +197,7 @@ def test_real_official_folder():
 @pytest.mark.real
 @REAL
 def test_real_reduced_folder():
-    cases = read_cases(Path(os.environ["LIGHTSEG_DATA"]) / "glas" / "reduced")
+    cases = read_glas(Path(os.environ["LIGHTSEG_DATA"]) / "glas" / "reduced")
     assert [case.id for case in cases] == ALL
     split = glas_split(cases)
     assert (len(split.train), len(split.val), len(split.test)) == (75, 10, 80)

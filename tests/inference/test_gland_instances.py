@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes, label
 
 from monai_lightseg.data import core_border_labels, gland_targets
-from monai_lightseg.inference import border_core_to_instances, probabilities_to_instances, resize_instances
+from monai_lightseg.inference import core_border_to_instances, probabilities_to_instances, resize_instances
 
 CELL = 64
 
@@ -35,7 +35,7 @@ def separate_glands(draw) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 def test_perfect_maps_of_separate_glands_come_back(labels):
     targets = gland_targets(labels)
-    for found in (probabilities_to_instances(*targets), border_core_to_instances(core_border_labels(labels))):
+    for found in (probabilities_to_instances(*targets), core_border_to_instances(core_border_labels(labels))):
         assert found.dtype == np.int32
         assert same_up_to_numbers(found, labels)
         np.testing.assert_array_equal(np.unique(found[found > 0]), np.arange(1, found.max() + 1))
@@ -51,7 +51,7 @@ def touching() -> np.ndarray:
 def test_glands_that_touch_come_back_as_two():
     labels = touching()
     assert label(labels > 0)[1] == 1
-    np.testing.assert_array_equal(border_core_to_instances(core_border_labels(labels)), labels)
+    np.testing.assert_array_equal(core_border_to_instances(core_border_labels(labels)), labels)
     found = probabilities_to_instances(*gland_targets(labels))
     np.testing.assert_array_equal(found > 0, labels > 0)
     # Of ten pixels of growth, six meet at the common edge; the higher number goes on for four.
@@ -140,14 +140,14 @@ def test_growth_does_not_cross_a_gap():
 def test_nothing_in_nothing_out():
     nothing = np.zeros((7, 9), np.float32)
     assert not probabilities_to_instances(nothing, nothing).any()
-    found = border_core_to_instances(nothing.astype(np.uint8))
+    found = core_border_to_instances(nothing.astype(np.uint8))
     assert (found.shape, found.dtype, found.any()) == ((7, 9), np.int32, False)
 
 
 def instances(rows: list[str], **settings) -> list[str]:
     """Of a picture with c for core and b for border."""
     semantic = np.array([[".cb".index(cell) for cell in row] for row in rows])
-    found = border_core_to_instances(semantic, **{"min_size": 0} | settings)
+    found = core_border_to_instances(semantic, **{"min_size": 0} | settings)
     return ["".join(".123456789"[number] for number in row) for row in found]
 
 
@@ -183,21 +183,21 @@ def test_min_size_counts_the_border():
 def test_the_default_size_is_that_of_the_paper():
     semantic = np.zeros((60, 60), np.uint8)
     semantic[:20, :25] = 1
-    assert border_core_to_instances(semantic).any()
+    assert core_border_to_instances(semantic).any()
     semantic[0, 0] = 0
-    assert not border_core_to_instances(semantic).any()
+    assert not core_border_to_instances(semantic).any()
 
 
 def test_other_class_numbers():
     semantic = np.array([[3, 1, 0, 2]])
-    np.testing.assert_array_equal(border_core_to_instances(semantic, core=3, border=1, min_size=0), [[1, 1, 0, 0]])
+    np.testing.assert_array_equal(core_border_to_instances(semantic, core=3, border=1, min_size=0), [[1, 1, 0, 0]])
 
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_objects_cover_core_and_border_and_split_by_core(seed):
     semantic = np.random.default_rng(seed).choice(3, (12, 14), p=[0.5, 0.15, 0.35])
-    found = border_core_to_instances(semantic, min_size=0)
+    found = core_border_to_instances(semantic, min_size=0)
     np.testing.assert_array_equal(found > 0, semantic > 0)
     cores, count = label(semantic == 1, np.ones((3, 3)))
     assert same_up_to_numbers(np.where(semantic == 1, found, 0), cores)
@@ -226,4 +226,4 @@ def test_bad_maps(shapes):
     with pytest.raises(ValueError, match="pass two maps"):
         probabilities_to_instances(*map(np.zeros, shapes))
     with pytest.raises(ValueError, match=r"\(1, 4, 5\)"):
-        border_core_to_instances(np.zeros((1, 4, 5), np.uint8))
+        core_border_to_instances(np.zeros((1, 4, 5), np.uint8))

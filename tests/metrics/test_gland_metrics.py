@@ -1,5 +1,6 @@
 """The gland metrics as MONAI metrics: input, aggregation, errors, names, several processes."""
 
+import inspect
 import json
 import math
 import subprocess
@@ -137,6 +138,7 @@ def test_rows(function, columns):
     assert rows.dtype == torch.float64
     assert type(function(MetaTensor(PREDICTION), MetaTensor(TRUTH))) is torch.Tensor
     assert function(PREDICTION.numpy(), TRUTH.numpy().astype(np.uint16)).equal(rows)
+    assert function(PREDICTION.float(), TRUTH.double()).equal(rows)
     assert function(PREDICTION[:0], TRUTH[:0]).shape == (0, columns)
     assert function(PREDICTION, TRUTH, convention="pinckaers").shape == (2, columns)
 
@@ -148,9 +150,11 @@ def test_rows(function, columns):
         (PREDICTION, TRUTH[:1], "y_pred is (2, 1, 2, 5), y (1, 1, 2, 5)"),
         (PREDICTION[:, 0], TRUTH[:, 0], "give label maps (batch, 1, height, width)"),
         (PREDICTION.expand(2, 3, 2, 5), TRUTH.expand(2, 3, 2, 5), "give label maps (batch, 1, height, width)"),
-        (PREDICTION.float(), TRUTH, "holds float32: give integers"),
-        (PREDICTION, TRUTH.double(), "holds float64: give integers"),
-        (PREDICTION > 0, TRUTH, "holds bool: give integers"),
+        (PREDICTION + 0.5, TRUTH, "holds fractions, NaN or infinity: give whole numbers"),
+        (PREDICTION, TRUTH * math.nan, "holds fractions, NaN or infinity: give whole numbers"),
+        (PREDICTION, TRUTH.double() * math.inf, "holds fractions, NaN or infinity: give whole numbers"),
+        (PREDICTION > 0, TRUTH, "holds bool: give whole numbers"),
+        (-PREDICTION.float(), TRUTH, "give 0 to the background"),
         (PREDICTION, -TRUTH, "holds -5: give 0 to the background"),
     ],
 )
@@ -161,9 +165,16 @@ def test_bad_label_maps(function, prediction, truth, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_intensities_are_no_labels(function):
+    values = torch.arange(73 * 137).reshape(1, 1, 73, 137)  # 0 to 10000
+    with pytest.raises(LightsegError, match=r"hold 10000 and 10000 objects.*intensities rather than labels"):
+        function(values, values)
+
+
 @pytest.mark.parametrize("metric_class", METRICS)
 def test_a_metric_needs_the_truth(metric_class):
-    with pytest.raises(LightsegError, match="give integers"):
+    with pytest.raises(LightsegError, match="give whole numbers"):
         metric_class()(PREDICTION)
 
 
@@ -198,7 +209,10 @@ def test_no_name_is_one_of_monai():
     from monai_lightseg.metrics import gland_handlers
 
     locator = ComponentLocator()
-    names = {name for name in public.__all__ if callable(getattr(public, name))} | set(gland_handlers.__all__)
+    exported = {
+        name for name in public.__all__ if inspect.isroutine(item := getattr(public, name)) or inspect.isclass(item)
+    }
+    names = exported | set(gland_handlers.__all__)
     assert {"ObjectF1Metric", "ObjectF1", "score_glands"} <= names
     for name in names:
         found = locator.get_component_module_name(name)

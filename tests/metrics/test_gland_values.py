@@ -127,8 +127,8 @@ def permute(labels, new):
     return np.vectorize(table.get, otypes=[labels.dtype])(labels)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.uint64])
-def test_every_integer_type(dtype):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.uint64, np.float32])
+def test_every_type_of_whole_numbers(dtype):
     truth = np.array([[1, 1, 0, 2], [1, 1, 0, 2]], dtype)
     prediction = np.array([[1, 0, 0, 2], [1, 0, 0, 0]], dtype)
     assert values(prediction, truth) == values(prediction.astype(np.int32), truth.astype(np.int32))

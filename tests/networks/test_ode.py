@@ -13,7 +13,12 @@ from monai_lightseg.networks.blocks import ode
 from monai_lightseg.networks.blocks.ode import LightsegODEBlock
 from tests.networks.tester import assert_near, image
 
-torchdiffeq = pytest.importorskip("torchdiffeq")
+try:
+    import torchdiffeq
+except ImportError:
+    torchdiffeq = None
+
+needs_torchdiffeq = pytest.mark.skipif(torchdiffeq is None, reason="torchdiffeq is not installed")
 
 FIXED = ("euler", "heun", "rk4")
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
@@ -38,7 +43,7 @@ class Seen(SmoothRate):
         self.seen = []
 
     def forward(self, x, time):
-        self.seen.append((x.dtype, torch.is_autocast_enabled("cpu"), float(time)))
+        self.seen.append((x.dtype, torch.is_autocast_enabled("cpu"), time if isinstance(time, float) else time.item()))
         return super().forward(x, time)
 
 
@@ -69,6 +74,7 @@ def gradients(block, x):
     return torch.cat([x.grad.flatten(), *(weights.grad.flatten() for weights in block.parameters())])
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize(("name", "theirs"), [("euler", "euler"), ("heun", "heun2"), ("rk4", "rk4")])
 @pytest.mark.parametrize("steps", [1, 3])
 @torch.no_grad()
@@ -100,6 +106,7 @@ def test_time_runs_from_0_to_1(name, power):
     torch.testing.assert_close(block_of(name, rate=Power(power))(x), x + 1)
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize("name", ADAPTIVE)
 @torch.no_grad()
 def test_adaptive_steps_are_those_of_torchdiffeq(name):
@@ -110,6 +117,7 @@ def test_adaptive_steps_are_those_of_torchdiffeq(name):
     assert torch.equal(block(x), expected)
 
 
+@needs_torchdiffeq
 @torch.no_grad()
 def test_adaptive_steps_near_fixed_ones():
     x = state().double()
@@ -130,6 +138,7 @@ def test_gradients_of_fixed_steps_are_exact():
     assert torch.autograd.gradcheck(block, (x,))
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize("seminorm", [False, True])
 def test_adjoint_gradients_near_direct_ones(seminorm):
     tight = {"rtol": 1e-8, "atol": 1e-8}
@@ -153,6 +162,42 @@ def kept_values(block, x):
     return sum(values for storage, values in kept.items() if storage not in given)
 
 
+@needs_torchdiffeq
+@needs_torchdiffeq
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_gradients_do_not_depend_on_the_scale_of_the_loss(adjoint):
+    """Nor does the number of evaluations: gradient scaling multiplies the loss by a thousand and more."""
+    block, x = block_of("dopri5", adjoint=adjoint), state()
+    results = []
+    for scale in (1e-6, 1.0, 2.0**16):
+        block.zero_grad()
+        with count_evaluations(block) as evaluations:
+            (scale * block(x).square().mean()).backward()
+        gradient = torch.cat([weights.grad.flatten() for weights in block.parameters()]) / scale
+        results.append((evaluations.total(), gradient))
+    for evaluations, gradient in results[1:]:
+        assert evaluations == results[0][0]
+        assert_near(gradient, results[0][1], 1e-4)
+
+
+@needs_torchdiffeq
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+@pytest.mark.parametrize("solver", ["rk4", "dopri5"])
+def test_gradients_that_are_not_finite_reach_the_weights(solver, value):
+    """Where gradient scaling finds them, and leaves the step out."""
+    block, x = block_of(solver), state(requires_grad=True)
+    block(x).backward(torch.full((2, 3, 6, 5), value))
+    for tensor in (x, *block.parameters()):
+        assert not tensor.grad.isfinite().any()
+
+
+@needs_torchdiffeq
+def test_a_gradient_of_zero():
+    block = block_of("dopri5")
+    (0 * block(state())).sum().backward()
+    assert all(torch.equal(weights.grad, torch.zeros_like(weights)) for weights in block.parameters())
+
+
 def test_what_is_kept_for_the_backward_pass():
     x = state(requires_grad=True)
     # The state at each step but the first, which is the input; for the adjoint the states at the two ends.
@@ -161,6 +206,7 @@ def test_what_is_kept_for_the_backward_pass():
     assert kept_values(block_of("rk4", steps=5, checkpoint=False), x) > 30 * x.numel()
 
 
+@needs_torchdiffeq
 def test_evaluations():
     x = state()
     for name, each in (("euler", 1), ("heun", 2), ("rk4", 4)):
@@ -195,6 +241,7 @@ def test_evaluations_without_a_block():
         pass
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize("solver", ["rk4", "dopri5"])
 def test_nothing_stays_on_the_block(solver):
     block = block_of(solver)
@@ -206,17 +253,22 @@ def test_nothing_stays_on_the_block(solver):
     output.sum().backward()
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize("solver", ["rk4", "dopri5"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@torch.no_grad()
 def test_autocast_solves_in_float32(solver, dtype):
+    """The backward pass too, even where it runs inside."""
     block = block_of(solver, rate=Seen())
     with torch.autocast("cpu", dtype=dtype):
         output = block(state().to(dtype))
+        forward = len(block.rate.seen)
+        output.sum().backward()
     assert output.dtype == dtype
+    assert len(block.rate.seen) > forward
     assert {(kind, autocast) for kind, autocast, _ in block.rate.seen} == {(torch.float32, False)}
 
 
+@needs_torchdiffeq
 @pytest.mark.parametrize("solver", ["rk4", "dopri5"])
 @torch.no_grad()
 def test_states_of_a_half_network_are_float32(solver):
@@ -273,6 +325,13 @@ def test_without_torchdiffeq(monkeypatch):
         block_of("dopri5")(state())
 
 
+@needs_torchdiffeq
+def test_a_state_that_is_not_finite():
+    with pytest.raises(LightsegError, match="not finite: check the image and the weights"):
+        block_of("dopri5")(torch.full((1, 3, 4, 4), torch.nan))
+
+
+@needs_torchdiffeq
 def test_too_many_steps(monkeypatch):
     monkeypatch.setattr(ode, "_MAX_STEPS", 1)
     with pytest.raises(LightsegError, match=r"dopri5 gave up .*loosen rtol=1e-06"):

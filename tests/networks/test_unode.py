@@ -110,8 +110,8 @@ def test_normalised_input(time_dependent):
     [
         ({"spatial_dims": 3}, "unode is 2D"),
         ({"features": (8,)}, "two or more levels"),
-        ({"ode_in": "decoder"}, "decoder"),
-        ({"solver": "rk45"}, "rk4"),
+        ({"ode_in": "decoder"}, "did you mean 'encoder'"),
+        ({"solver": "rk44"}, "did you mean 'rk4'"),
         ({"steps": 0}, "steps must be"),
         ({"deep_supervision": True}, "deep_supervision must be False"),
     ],

@@ -17,6 +17,7 @@ from monai_lightseg.data import synthetic_cases
 from monai_lightseg.errors import LightsegError
 from monai_lightseg.workflows import demo_run
 from monai_lightseg.workflows.demo_run import run_demo
+from tests.data.fake_glas import write_glas
 from tests.workflows.test_stage import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +102,16 @@ def test_too_few_images(isic: Path, tmp_path: Path, stages: list[str]) -> None:
         mask_of(isic, number).unlink()
     with pytest.raises(LightsegError, match=f"{isic} holds 2 images with masks: the demo needs at least 3"):
         run_demo(isic, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_glas_is_refused(tmp_path: Path, stages: list[str]) -> None:
+    folder = write_glas(tmp_path / "glas", ["train_1", "train_2", "testA_1", "testB_1"])
+    result = CliRunner().invoke(app, ["demo", "--data", str(folder), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {folder} holds GlaS")
+    assert "`lightseg data convert`" in result.stderr
+    assert not stages
     assert not (tmp_path / "out").exists()
 
 

@@ -5,10 +5,12 @@ solvers and the adjoint are those of rtqichen/torchdiffeq (MIT), which the extra
 written here.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -50,11 +52,13 @@ class ODESolver:
         steps: number of fixed steps.
         checkpoint: with fixed steps, keep only the state at each step for the backward pass, which computes the step
             again: the gradients of the steps as taken, in the memory of one step.
-        rtol: relative tolerance of adaptive steps. Their error is a mean over the whole batch, so that an image's
+        rtol: relative tolerance of adaptive steps; on GPUs that compute convolutions in TF32, one below 1e-3 needs
+            `torch.backends.cudnn.allow_tf32 = False`. Their error is a mean over the whole batch, so that an image's
             result depends on its companions, to within the tolerances.
         atol: absolute tolerance of adaptive steps.
         adjoint: with adaptive steps, solve the adjoint equation backwards for the gradients, in constant memory, in
-            place of keeping every evaluation.
+            place of keeping every evaluation. It is solved for gradients of mean square one, so that the tolerances
+            mean the same for every loss and under gradient scaling.
         seminorm: leave the gradients of the parameters out of the error that steers the adjoint's steps, which may
             save some.
 
@@ -101,23 +105,25 @@ class LightsegODEBlock(nn.Module):
         """State at time 0 -> state at time 1, (B, C, *spatial); on the meta device by fixed steps in any case.
 
         Raises:
-            LightsegError: adaptive steps and no torchdiffeq, or more than 1000 of them, or vanishing ones.
+            LightsegError: adaptive steps and no torchdiffeq, or more than 1000 of them, or vanishing ones, or a state
+                that is not finite.
         """
-        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
-            return self._solve(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self._solve(x)
-
-    def _solve(self, x: torch.Tensor) -> torch.Tensor:
         state = x.to(torch.promote_types(x.dtype, torch.float32))
         # Nothing on the meta device has a value that steps could adapt to.
         adaptive = self.solver.adaptive and not x.is_meta
         return (self._solve_adaptive(state) if adaptive else self._solve_fixed(state)).to(x.dtype)
 
-    def _evaluate(self, state: torch.Tensor, time: float | torch.Tensor) -> torch.Tensor:
-        """The rate in the dtype of its weights, whatever the state's."""
-        weights = next(self.rate.parameters(), state)
-        return self.rate(state.to(weights.dtype), time).to(state.dtype)
+    def _evaluate(
+        self, state: torch.Tensor, time: float | torch.Tensor, weights: dict[str, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """The rate, of other weights where given, in the dtype of its weights, whatever the state's and autocast's."""
+        at = state.to(next(self.rate.parameters(), state).dtype)
+        rate = self.rate if weights is None else partial(_call_with, self.rate, weights)
+        # Here and not around the solver, as the adjoint evaluates in the backward pass.
+        if at.is_meta or not torch.is_autocast_enabled(at.device.type):
+            return rate(at, time).to(state.dtype)
+        with torch.autocast(at.device.type, enabled=False):
+            return rate(at, time).to(state.dtype)
 
     def _solve_fixed(self, state: torch.Tensor) -> torch.Tensor:
         tableau = _FIXED_STEP["rk4" if self.solver.adaptive else self.solver.name]
@@ -147,25 +153,77 @@ class LightsegODEBlock(nn.Module):
                 "steps with set_solver(network, 'rk4')"
             ) from error
         arguments: dict[str, Any] = {
+            "t": torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device),
             "rtol": self.solver.rtol,
             "atol": self.solver.atol,
             "method": self.solver.name,
             "options": {"max_num_steps": _MAX_STEPS},
         }
-        solve = odeint
-        if self.solver.adjoint and torch.is_grad_enabled():
-            solve = odeint_adjoint
-            arguments["adjoint_params"] = tuple(self.rate.parameters())
+        try:
+            if not (self.solver.adjoint and torch.is_grad_enabled()):
+                return odeint(lambda time, at: self._evaluate(at, time), state, **arguments)[1]
             if self.solver.seminorm:
                 arguments["adjoint_options"] = {"max_num_steps": _MAX_STEPS, "norm": "seminorm"}
-        ends = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
-        try:
-            return solve(lambda time, at: self._evaluate(at, time), state, ends, **arguments)[1]
+            names, given = zip(*self.rate.named_parameters(), strict=True)
+            scale = _GradientScale()
+            start, *scaled = _ScaleBack.apply(scale, state, *given)
+            weights = dict(zip(names, scaled, strict=True))
+            end = odeint_adjoint(
+                lambda time, at: self._evaluate(at, time, weights), start, adjoint_params=tuple(scaled), **arguments
+            )[1]
+            return _ScaleToOne.apply(scale, end)
         except AssertionError as error:
+            if not state.isfinite().all():
+                raise LightsegError("the state of an ODE is not finite: check the image and the weights") from error
+            reason = str(error).splitlines()[0]
             raise LightsegError(
-                f"the solver {self.solver.name} gave up ({error}): loosen rtol={self.solver.rtol} and "
+                f"the solver {self.solver.name} gave up ({reason}): loosen rtol={self.solver.rtol} and "
                 f"atol={self.solver.atol}, or choose fixed steps with set_solver(network, 'rk4')"
             ) from error
+
+
+def _call_with(
+    rate: nn.Module, weights: dict[str, torch.Tensor], at: torch.Tensor, time: float | torch.Tensor
+) -> torch.Tensor:
+    return torch.func.functional_call(rate, weights, (at, time))
+
+
+class _GradientScale:
+    """What a backward pass hands from the end of an ODE to its beginning."""
+
+    value: float = 1.0
+
+
+class _ScaleToOne(torch.autograd.Function):
+    """The end of an ODE as it is; its gradient scaled to mean square one, or zero where it is not finite."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: _GradientScale, end: torch.Tensor) -> torch.Tensor:
+        ctx.scale = scale
+        return end.view_as(end)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor]:
+        peak = gradient.abs().max()
+        ctx.scale.value = (peak * (gradient / peak).square().mean().sqrt()).item()
+        if ctx.scale.value > 0 and math.isfinite(ctx.scale.value):
+            return None, gradient / ctx.scale.value
+        # No solver takes what is not finite. Gradient scaling relies on seeing it in the gradients of all weights.
+        ctx.scale.value = 1.0 if peak == 0 else math.nan
+        return None, torch.zeros_like(gradient)
+
+
+class _ScaleBack(torch.autograd.Function):
+    """The beginning of an ODE and its weights as they are; their gradients scaled as at the end, the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: _GradientScale, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        ctx.scale = scale
+        return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, *(gradient * ctx.scale.value for gradient in gradients)
 
 
 def _moved(state: torch.Tensor, shares: Sequence[float], rates: Sequence[torch.Tensor], length: float) -> torch.Tensor:
