@@ -22,8 +22,8 @@ def effective_receptive_field(
     """How strongly the logit at each given pixel depends on each pixel of the image.
 
     That is the absolute gradient of the logit, summed over the channels of the image: one forward, one backward per
-    pixel. ODE blocks are differentiated step by step, whatever their solver says, because the gradient of a single
-    logit lies below the tolerances of the adjoint equation. So adaptive steps keep every evaluation in memory.
+    pixel. ODE blocks are differentiated step by step, whatever their solver says, because the adjoint equation can miss
+    the gradient of a single logit by half of it. So adaptive steps keep every evaluation in memory.
 
     Args:
         network: 2D; runs in eval mode on the device of the image, left as it was.

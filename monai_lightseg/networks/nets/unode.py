@@ -122,10 +122,7 @@ _ADAPTIVE_REASON = "the number of adaptive steps depends on the image; set_solve
         macs=22_658_678_784,
         flops=45_317_357_568,
         size_multiple=16,
-        description=(
-            "U-shaped network with a neural-ODE block per level: the receptive field grows with the number of steps "
-            "that the solver takes."
-        ),
+        description="U-shaped network whose blocks are neural ordinary differential equations, solved adaptively.",
         quirks=(
             "The release normalises the state in front of the first convolution and drops the result; "
             "norm_input=True uses it.",
