@@ -119,7 +119,7 @@ def test_unode_agrees_with_finite_differences():
 
 
 def test_adaptive_steps_are_differentiated_themselves():
-    """The adjoint equation solved to 1e-3 missed this gradient by 58 % of it."""
+    """The adjoint equation solved to 1e-3 missed this gradient by more than half of it."""
     pytest.importorskip("torchdiffeq")
     network, x = tiny_network("unode"), image(1, 3, 32, 32)
     solvers = [module.solver for module in network.modules() if isinstance(module, LightsegODEBlock)]

@@ -131,7 +131,8 @@ _ADAPTIVE_REASON = "the number of adaptive steps depends on the image; set_solve
             "The defaults are those of the release's notebook (leaky ReLU, time dependent); its class has softplus "
             "and time_dependent off.",
             "In the release the gradients that the adjoint starts from are far below atol, as the loss is a mean over "
-            "pixels, so that nothing controls their error. Ours are scaled to mean square one for it, and back.",
+            "pixels, so that nothing controls their error. Ours are scaled to that size for it, and back, so that "
+            "gradient scaling changes nothing.",
             "Adaptive steps keep a mean error over the whole batch, so that an image's result depends on its "
             "companions, to within rtol and atol.",
         ),
