@@ -247,8 +247,9 @@ def set_solver(
 ) -> None:
     """Change how every ODE block of `network` is solved, in place; its weights stay, and so does what is not given.
 
-    A network trained by one solver may be used with another: looser tolerances or fewer steps for speed, tighter ones
-    to see how far the solution is from the exact one, fixed steps to export it.
+    A network trained near the exact solution may be used with another solver: looser tolerances or fewer steps for
+    speed, fixed steps to export it. One trained with few steps has learnt these steps, and a tighter solver then gives
+    other masks, not better ones: compare first (docs/neural_odes.md).
 
     Args:
         network: a network with ODE blocks, such as `unode`.
