@@ -17,8 +17,8 @@ def test_builds():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("nmode_unt", {}, "^no network 'nmode_unt'; there are .*unext_s; did you mean 'nmode_unet'[?]$"),
-        ("xyz", {}, "^no network 'xyz'; there are .*, unext_s$"),
+        ("nmode_unt", {}, "^no network 'nmode_unt'; there are .*unode.*; did you mean 'nmode_unet'[?]$"),
+        ("xyz", {}, "^no network 'xyz'; there are .*unode.*, uresnet$"),
         ("nmode_unet", {"a": 1, "name": 2}, "^nmode_unet has no argument a, name; it has: spatial_dims, .*solver"),
         ("nmode_unet", {"features": 3}, r"^nmode_unet cannot be built with [{]'features': 3[}]: ."),
         ("nmode_unet", {"solver": "huen"}, "^nmode_unet cannot be built with .*did you mean 'heun'"),

@@ -30,6 +30,7 @@ from nnunet_trainers.base import HISTORY_FILE, nnUNetTrainerLightseg
 from nnunet_trainers.nmode_decoder import nnUNetTrainerNmODEDecoderSmoke
 from nnunet_trainers.trainers import trainer_classes
 from nnunet_trainers.ultralight_vm_unet import nnUNetTrainerUltraLightVMUNet_paper
+from nnunet_trainers.unode import nnUNetTrainerUNodeAdaptive
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = trainer_classes()
@@ -38,7 +39,8 @@ BUILDERS = [trainer for trainer in TRAINERS.values() if "build_network_architect
 OWN_BUILDERS = [trainer for trainer in BUILDERS if trainer is not nnUNetTrainerLightseg]
 # Trainers of registered networks, which take nothing but the number of dimensions from the plans.
 REGISTERED = {TRAINERS[f"nnUNetTrainer{network_card(name).class_name}"]: name for name in list_networks()} | {
-    nnUNetTrainerUltraLightVMUNet_paper: "ultralight_vm_unet"
+    nnUNetTrainerUltraLightVMUNet_paper: "ultralight_vm_unet",
+    nnUNetTrainerUNodeAdaptive: "unode",
 }
 builders = pytest.mark.parametrize("trainer", BUILDERS, ids=lambda trainer: trainer.__name__)
 own_builders = pytest.mark.parametrize("trainer", OWN_BUILDERS, ids=lambda trainer: trainer.__name__)
