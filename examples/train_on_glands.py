@@ -18,7 +18,7 @@ Pinckaers & Litjens, 2019, arXiv 1910.10470.
 """
 
 import argparse
-import json
+import io
 import math
 import sys
 import time
@@ -42,18 +42,19 @@ from monai_lightseg.atomic import write_bytes, write_text
 from monai_lightseg.data import (
     GlandAugmentation,
     GlasCase,
+    ReducedCase,
     centre_crop,
     gland_targets,
     glas_split,
     read_glas,
     reduce_image,
-    reduce_labels,
     reflect_pad,
 )
 from monai_lightseg.errors import LightsegError
 from monai_lightseg.inference import predict_with_flips, probabilities_to_instances, resize_instances
 from monai_lightseg.metrics import GLAND_METRICS, GlandScores, glas_part, score_glands
 from monai_lightseg.networks.building import build_network
+from monai_lightseg.workflows.finite_json import finite_json
 
 SIZE = (352, 512)
 BEST = "best.safetensors"
@@ -139,10 +140,7 @@ def train_and_score(arguments: argparse.Namespace) -> None:
     predicted = [predict(model, cases[name], arguments) for name in tqdm(split.test, "testing")]
     for convention in ("challenge", "pinckaers"):
         scores = score_glands(predicted, part_of=glas_part, convention=convention)
-        write_text(
-            arguments.out / f"scores_{convention}.json",
-            json.dumps(asdict(scores), indent=1).replace("Infinity", "null"),
-        )
+        write_text(arguments.out / f"scores_{convention}.json", finite_json(asdict(scores)))
         print_scores(convention, scores)
 
 
@@ -171,8 +169,7 @@ def read_arguments() -> argparse.Namespace:
 
 def read_pair(case: GlasCase, reduced: bool) -> Pair:
     """Image (height, width, 3) and instance labels (height, width) at the paper's scale."""
-    image, labels = case.read_pair()
-    return (image, labels) if reduced else (reduce_image(image), reduce_labels(labels))
+    return (case if reduced else ReducedCase(case)).read_pair()
 
 
 def as_tensors(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -242,10 +239,10 @@ def loss_of(model: nn.Module, image: torch.Tensor, target: torch.Tensor) -> torc
 
 
 def save(content: dict, path: Path) -> None:
-    """Write beside `path` first, so that a cut-off leaves the last whole file."""
-    temporary = path.with_suffix(".partial")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    """Write tensors and numbers, so that a cut-off leaves the last whole file."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 @torch.no_grad()

@@ -1,12 +1,12 @@
 """`lightseg evaluate`: scores of predicted masks."""
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
+
+from monai_lightseg.workflows.finite_json import finite_json
 
 if TYPE_CHECKING:
     from monai_lightseg.metrics import GlandScores
@@ -68,7 +68,7 @@ def evaluate(
 
     scores = evaluate_folders(predictions, labels)
     if as_json:
-        typer.echo(json.dumps(_finite_or_null(asdict(scores)), indent=2))
+        typer.echo(finite_json(asdict(scores)))
         return
     typer.echo(f"{len(scores.per_image)} images")
     typer.echo(f"{'':<12} {'pooled':>8} {'per-image mean':>15} {'images left out':>16}")
@@ -78,7 +78,7 @@ def evaluate(
 
 def _show_glands(scores: "GlandScores", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(_finite_or_null(asdict(scores)), indent=2))
+        typer.echo(finite_json(asdict(scores)))
         return
     typer.echo(f"{'':<8} {'images':>6} {'':<18} {'over all objects':>17} {'per-image mean':>15}")
     for part, of_part in (*scores.parts.items(), ("total", scores.total)):
@@ -86,10 +86,3 @@ def _show_glands(scores: "GlandScores", as_json: bool) -> None:
             typer.echo(f"{part:<8} {of_part.images:>6} {name:<18} {value:>17.4f} {of_part.per_image_mean[name]:>15.4f}")
     if scores.total.one_side_empty:
         typer.echo(f"images where only one side has glands, their distance infinite: {scores.total.one_side_empty}")
-
-
-def _finite_or_null(value: Any) -> Any:
-    """The same with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite_or_null(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -49,10 +49,10 @@ def filled_network(fixture, **more):
     return network
 
 
-def assert_output(output, expected):
+def assert_output(output, expected, share=1e-4):
     assert list(output.shape) == expected["shape"]
     flat = output.detach().double().flatten()
-    tolerance = 1e-4 * expected["std"]
+    tolerance = share * expected["std"]
     samples = flat[sample_positions(flat.numel())]
     assert (samples - torch.tensor(expected["samples"], dtype=torch.float64)).abs().max() <= tolerance
     assert abs(flat.mean() - expected["mean"]) <= tolerance

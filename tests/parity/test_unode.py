@@ -5,51 +5,34 @@ their standard deviation, and 5e-3 leaves room for other kernels. With the weigh
 certain to 1e-5, as in the networks without a solver.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from monai_lightseg.checkpoints import convert
-from monai_lightseg.networks import count_evaluations, create_network, set_solver
-from tests.parity.fill import filled_input, filled_tensor, sample_positions
-from tests.parity.test_parity import SOFTENING
+from monai_lightseg.networks import count_evaluations, set_solver
+from tests.parity.fill import filled_input
+from tests.parity.test_parity import assert_output, filled_network, read
 
 FOLDER = Path(__file__).parent
-KEYS = json.loads((FOLDER / "fixtures" / "unode.json").read_text())["keys"]
-FIGURES = json.loads((FOLDER / "blocks" / "unode.json").read_text())
+FIXTURE, FIGURES = (read(FOLDER / folder / "unode.json") for folder in ("fixtures", "blocks"))
 # In the order of the record: down, embedding, up.
 BLOCKS = [f"encoder.blocks.{i}" for i in range(5)] + [f"decoder.blocks.{i}" for i in range(4)]
 
 
-def filled_network(softened):
-    weights = {
-        key: filled_tensor(key, shape, dtype) * (SOFTENING if softened and "odefunc" in key else 1)
-        for key, shape, dtype in KEYS
-    }
-    network = create_network("unode", out_channels=2).eval()
-    network.load_state_dict(convert("unode", weights, out_channels=2))
-    return network
-
-
-def assert_near(output, expected, tolerance):
-    assert list(output.shape) == expected["shape"]
-    flat = output.double().flatten()
-    samples = torch.tensor(expected["samples"], dtype=torch.float64)
-    assert (flat[sample_positions(flat.numel())] - samples).abs().max() <= tolerance * expected["std"]
-    assert abs(flat.mean() - expected["mean"]) <= tolerance * expected["std"]
-    assert abs(flat.std(correction=0) - expected["std"]) <= tolerance * expected["std"]
+def network_of(softened):
+    plain = {key: value for key, value in FIXTURE.items() if key != "softened"}
+    return filled_network(FIXTURE if softened else plain).eval()
 
 
 @pytest.mark.parametrize("case", FIGURES["cases"], ids=lambda case: f"{case['tolerance']}-{case['input_shape']}")
 @torch.no_grad()
 def test_outputs_and_evaluations(case):
-    network = filled_network(case["softened"])
+    network = network_of(case["softened"])
     set_solver(network, rtol=case["tolerance"], atol=case["tolerance"])
     with count_evaluations(network) as evaluations:
         output = network(filled_input(case["input_shape"]))
-    assert_near(output, case["output"], 1e-4 if case["softened"] else 5e-3)
+    assert_output(output, case["output"], 1e-4 if case["softened"] else 5e-3)
     assert [evaluations[block] for block in BLOCKS] == case["evaluations"]
 
 
@@ -57,5 +40,5 @@ def test_outputs_and_evaluations(case):
 @torch.no_grad()
 def test_rate_of_change(case):
     place = {"odeblock_down1": 0, "odeblock_embedding": 4}[case["block"]]
-    rate = filled_network(softened=False).encoder.blocks[place].rate
-    assert_near(rate(filled_input(case["input_shape"]), case["time"]), case["output"], 1e-4)
+    rate = network_of(softened=False).encoder.blocks[place].rate
+    assert_output(rate(filled_input(case["input_shape"]), case["time"]), case["output"], 1e-4)

@@ -15,7 +15,10 @@ __all__ = ["LightsegDoubleConv", "LightsegDoubleConvEncoder"]
 
 
 class LightsegDoubleConv(nn.Module):
-    """(Convolution 3x3, norm, activation) twice, then dropout. (B, in_channels, *) -> (B, out_channels, *)."""
+    """(Convolution 3x3, norm, activation) twice, then dropout. (B, in_channels, *) -> (B, out_channels, *).
+
+    With `padding` 0 in place of 1 each axis loses four pixels.
+    """
 
     def __init__(
         self,
@@ -25,18 +28,19 @@ class LightsegDoubleConv(nn.Module):
         act: str | tuple[str, dict[str, Any]] = "relu",
         norm: str | tuple[str, dict[str, Any]] = "batch",
         dropout: float = 0.0,
+        padding: int = 1,
     ) -> None:
         super().__init__()
         conv = Conv[Conv.CONV, spatial_dims]
-        self.conv1 = conv(in_channels, out_channels, 3, padding=1)
+        self.conv1 = conv(in_channels, out_channels, 3, padding=padding)
         self.norm1 = get_norm_layer(norm, spatial_dims, out_channels)
-        self.conv2 = conv(out_channels, out_channels, 3, padding=1)
+        self.conv2 = conv(out_channels, out_channels, 3, padding=padding)
         self.norm2 = get_norm_layer(norm, spatial_dims, out_channels)
         self.act = get_act_layer(act)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, in_channels, *spatial) -> (B, out_channels, *spatial)."""
+        """(B, in_channels, *spatial) -> (B, out_channels, *spatial), without what the padding leaves out."""
         x = self.act(self.norm1(self.conv1(x)))
         return self.dropout(self.act(self.norm2(self.conv2(x))))
 

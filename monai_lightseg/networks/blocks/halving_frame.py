@@ -14,7 +14,7 @@ from monai.networks.layers.utils import get_act_layer
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["LightsegHalvingDecoder", "LightsegHalvingEncoder", "init_convolutions"]
+__all__ = ["LightsegHalvingDecoder", "LightsegHalvingEncoder"]
 
 
 class LightsegHalvingEncoder(nn.Module):
@@ -91,12 +91,3 @@ class LightsegHalvingDecoder(nn.Module):
             x = functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
             x = self.dropout(block(self.act(narrow(torch.cat([x, skip], dim=1)))))
         return self.head(x)
-
-
-def init_convolutions(network: nn.Module) -> None:
-    """Kaiming normal weights (fan-in, gain of ReLU) and zero biases in every convolution, as released."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

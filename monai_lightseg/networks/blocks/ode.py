@@ -274,9 +274,7 @@ def set_solver(
         "seminorm": seminorm,
     }
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    blocks = [module for module in network.modules() if isinstance(module, LightsegODEBlock)]
-    if not blocks:
-        raise ValueError(f"{type(network).__name__} has no ODE block whose solver could be set")
+    blocks = _ode_blocks(network, "solver could be set").values()
     solvers = [replace(block.solver, **changes) for block in blocks]
     for block, solver in zip(blocks, solvers, strict=True):
         block.solver = solver
@@ -292,9 +290,7 @@ def count_evaluations(network: nn.Module) -> Iterator[Counter[str]]:
     Raises:
         ValueError: a network without ODE blocks.
     """
-    blocks = {name: module for name, module in network.named_modules() if isinstance(module, LightsegODEBlock)}
-    if not blocks:
-        raise ValueError(f"{type(network).__name__} has no ODE block whose evaluations could be counted")
+    blocks = _ode_blocks(network, "evaluations could be counted")
     evaluations: Counter[str] = Counter()
     hooks = [block.rate.register_forward_pre_hook(_adder(evaluations, name)) for name, block in blocks.items()]
     try:
@@ -302,6 +298,14 @@ def count_evaluations(network: nn.Module) -> Iterator[Counter[str]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _ode_blocks(network: nn.Module, wanted: str) -> dict[str, LightsegODEBlock]:
+    """The ODE blocks of `network` by name, at least one."""
+    blocks = {name: module for name, module in network.named_modules() if isinstance(module, LightsegODEBlock)}
+    if not blocks:
+        raise ValueError(f"{type(network).__name__} has no ODE block whose {wanted}")
+    return blocks
 
 
 def _adder(evaluations: Counter[str], name: str) -> Any:

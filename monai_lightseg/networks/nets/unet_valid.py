@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from monai.networks.layers.utils import get_act_layer, get_norm_layer
 from monai.utils import look_up_option
 from torch import nn
 
-from monai_lightseg.networks.blocks.halving_frame import init_convolutions
+from monai_lightseg.networks.blocks.double_conv import LightsegDoubleConv
+from monai_lightseg.networks.blocks.fan_in_init import init_fan_in
 from monai_lightseg.networks.blocks.max_pool import LightsegMaxPool
 from monai_lightseg.networks.registry import NetworkCard, ReportedFigure, register_network
 from monai_lightseg.networks.unet_like import UNetLike
@@ -26,32 +26,7 @@ PADDINGS = ("same_size", "valid")
 LOSS = 4
 
 
-class ValidDoubleConv(nn.Module):
-    """(3x3 convolution without padding, norm, activation) twice, then dropout."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        act: str | tuple[str, dict[str, Any]],
-        norm: str | tuple[str, dict[str, Any]],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3)
-        self.norm1 = get_norm_layer(norm, 2, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3)
-        self.norm2 = get_norm_layer(norm, 2, out_channels)
-        self.act = get_act_layer(act)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H - 4, W - 4)."""
-        x = self.act(self.norm1(self.conv1(x)))
-        return self.dropout(self.act(self.norm2(self.conv2(x))))
-
-
-class ValidMapConv(ValidDoubleConv):
+class ValidMapConv(LightsegDoubleConv):
     """A double convolution that reads a map: what `parallelize` replaces. The one that reads the image stays."""
 
 
@@ -67,8 +42,9 @@ class ValidConvUNetEncoder(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        first = ValidDoubleConv(in_channels, features[0], act, norm, dropout)
-        self.levels = nn.ModuleList([first, *(ValidMapConv(*pair, act, norm, dropout) for pair in pairwise(features))])
+        first = LightsegDoubleConv(2, in_channels, features[0], act, norm, dropout, padding=0)
+        deeper = (ValidMapConv(2, *pair, act, norm, dropout, padding=0) for pair in pairwise(features))
+        self.levels = nn.ModuleList([first, *deeper])
         self.pool = LightsegMaxPool(2)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -103,7 +79,7 @@ class ValidConvUNetDecoder(nn.Module):
         super().__init__()
         self.up = nn.ModuleList(nn.ConvTranspose2d(*pair, 2, stride=2) for pair in pairwise(reversed(features)))
         self.levels = nn.ModuleList(
-            ValidMapConv(2 * width, width, act, norm, dropout) for width in reversed(features[:-1])
+            ValidMapConv(2, 2 * width, width, act, norm, dropout, padding=0) for width in reversed(features[:-1])
         )
         self.head = nn.Conv2d(features[0], out_channels, 1)
         self.padding = padding
@@ -233,7 +209,7 @@ class ValidConvUNet(UNetLike):
             encoder_channels=features,
             encoder_strides=[2**i for i in range(len(features))],
         )
-        init_convolutions(self)
+        init_fan_in(self)
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Image (B, in_channels, H, W), sides multiples of `size_multiple` -> pyramid, shallow to deep.

@@ -14,11 +14,8 @@ from monai.utils import look_up_option
 from torch import nn
 from torch.nn import functional
 
-from monai_lightseg.networks.blocks.halving_frame import (
-    LightsegHalvingDecoder,
-    LightsegHalvingEncoder,
-    init_convolutions,
-)
+from monai_lightseg.networks.blocks.fan_in_init import init_fan_in
+from monai_lightseg.networks.blocks.halving_frame import LightsegHalvingDecoder, LightsegHalvingEncoder
 from monai_lightseg.networks.blocks.instance_norm import get_fast_norm_layer
 from monai_lightseg.networks.blocks.ode import LightsegODEBlock, ODESolver
 from monai_lightseg.networks.registry import NetworkCard, ReportedFigure, register_network
@@ -43,10 +40,10 @@ class UNodeTimeConv(nn.Conv2d):
         return functional.conv2d(x, of_state, self.bias, padding=1) + plane
 
 
-class UNodeTimedRate(nn.Module):
-    """Convolution, activation, norm, convolution, activation; both convolutions see the time.
+class UNodeRate(nn.Module):
+    """3x3 convolution, activation, norm, convolution, activation; a norm stands in front where asked for.
 
-    A norm stands in front where asked for.
+    Dependent on time, both convolutions are 3x3 and see it; else the second is 1x1.
     """
 
     def __init__(
@@ -55,42 +52,20 @@ class UNodeTimedRate(nn.Module):
         act: str | tuple[str, dict[str, Any]],
         norm: str | tuple[str, dict[str, Any]],
         norm_input: bool,
+        time_dependent: bool,
     ) -> None:
         super().__init__()
         self.norm1 = get_fast_norm_layer(norm, channels) if norm_input else nn.Identity()
-        self.conv1 = UNodeTimeConv(channels)
+        self.conv1 = UNodeTimeConv(channels) if time_dependent else nn.Conv2d(channels, channels, 3, padding=1)
         self.norm2 = get_fast_norm_layer(norm, channels)
-        self.conv2 = UNodeTimeConv(channels)
+        self.conv2 = UNodeTimeConv(channels) if time_dependent else nn.Conv2d(channels, channels, 1)
         self.act = get_act_layer(act)
+        self.time_dependent = time_dependent
 
     def forward(self, x: torch.Tensor, time: float | torch.Tensor) -> torch.Tensor:
         """State (B, channels, H, W) at a time -> its rate of change, of the same shape."""
-        return self.act(self.conv2(self.norm2(self.act(self.conv1(self.norm1(x), time))), time))
-
-
-class UNodeRate(nn.Module):
-    """3x3 convolution, activation, norm, 1x1 convolution, activation, at any time the same.
-
-    A norm stands in front where asked for.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        act: str | tuple[str, dict[str, Any]],
-        norm: str | tuple[str, dict[str, Any]],
-        norm_input: bool,
-    ) -> None:
-        super().__init__()
-        self.norm1 = get_fast_norm_layer(norm, channels) if norm_input else nn.Identity()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = get_fast_norm_layer(norm, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 1)
-        self.act = get_act_layer(act)
-
-    def forward(self, x: torch.Tensor, time: float | torch.Tensor) -> torch.Tensor:
-        """State (B, channels, H, W) -> its rate of change, of the same shape; `time` is not looked at."""
-        return self.act(self.conv2(self.norm2(self.act(self.conv1(self.norm1(x))))))
+        seen = (time,) if self.time_dependent else ()
+        return self.act(self.conv2(self.norm2(self.act(self.conv1(self.norm1(x), *seen))), *seen))
 
 
 class UNodeResidual(nn.Module):
@@ -219,7 +194,7 @@ class UNode(UNetLike):
         ode_solver = ODESolver(solver, steps, checkpoint, rtol, atol, adjoint, seminorm)
 
         def block(channels: int, is_ode: bool) -> nn.Module:
-            rate = (UNodeTimedRate if time_dependent else UNodeRate)(channels, act, norm, norm_input)
+            rate = UNodeRate(channels, act, norm, norm_input, time_dependent)
             return LightsegODEBlock(rate, ode_solver) if is_ode else UNodeResidual(rate)
 
         down = [block(width, True) for width in features]
@@ -233,4 +208,4 @@ class UNode(UNetLike):
             encoder_channels=features,
             encoder_strides=[2**i for i in range(len(features))],
         )
-        init_convolutions(self)
+        init_fan_in(self)

@@ -12,11 +12,8 @@ import torch
 from monai.networks.layers.utils import get_act_layer
 from torch import nn
 
-from monai_lightseg.networks.blocks.halving_frame import (
-    LightsegHalvingDecoder,
-    LightsegHalvingEncoder,
-    init_convolutions,
-)
+from monai_lightseg.networks.blocks.fan_in_init import init_fan_in
+from monai_lightseg.networks.blocks.halving_frame import LightsegHalvingDecoder, LightsegHalvingEncoder
 from monai_lightseg.networks.blocks.instance_norm import get_fast_norm_layer
 from monai_lightseg.networks.registry import NetworkCard, ReportedFigure, register_network
 from monai_lightseg.networks.unet_like import UNetLike
@@ -135,4 +132,4 @@ class UResNet(UNetLike):
             encoder_channels=features,
             encoder_strides=[2**i for i in range(len(features))],
         )
-        init_convolutions(self)
+        init_fan_in(self)
