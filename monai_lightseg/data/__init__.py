@@ -1,6 +1,7 @@
 """Cases of an RGB image and a mask or labels: read from disk, drawn, divided, changed, and written for nnU-Net."""
 
-from monai_lightseg.data.cases import Case, FileCase
+from monai_lightseg.data.cases import Case, FileCase, Label
+from monai_lightseg.data.data_set import DataSet
 from monai_lightseg.data.detect import read_cases
 from monai_lightseg.data.folder import read_folder
 from monai_lightseg.data.gland_augmentation import GlandAugmentation
@@ -18,14 +19,17 @@ from monai_lightseg.data.isic import read_isic2018
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.data.nnunet_raw import write_nnunet_raw
 from monai_lightseg.data.nnunet_splits import check_splits, install_splits
-from monai_lightseg.data.splits import Split, random_split, read_id_list
+from monai_lightseg.data.splits import CrossValidation, Split, random_split, read_id_list
 from monai_lightseg.data.synthetic import SyntheticCase, synthetic_cases
 
 __all__ = [
     "Case",
+    "CrossValidation",
+    "DataSet",
     "FileCase",
     "GlandAugmentation",
     "GlasCase",
+    "Label",
     "ReducedCase",
     "Split",
     "SyntheticCase",

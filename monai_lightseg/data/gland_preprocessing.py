@@ -1,6 +1,7 @@
 """Sizes of GlaS images: reduced as in the paper on neural ODEs for colon glands, padded, and cropped back."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -78,17 +79,27 @@ class ReducedCase:
         """Name of the case."""
         return self.case.id
 
-    def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Read the case and reduce it by `reduce_image` and `reduce_labels`.
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the case."""
+        return self.case.paths
 
-        Returns:
-            The image, uint8 (height, width, 3), and its mask or labels, int32 (height, width).
+    def read_image(self) -> NDArray[np.uint8]:
+        """Read the image, uint8 (height, width, 3), and reduce it by `reduce_image`."""
+        return reduce_image(self.case.read_image())
+
+    def read_label(self) -> NDArray[np.int32]:
+        """Read the mask or labels and reduce them, int32 (height, width), by `reduce_labels`."""
+        return reduce_labels(self.case.read_label())
+
+    def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Read the case and reduce both.
 
         Raises:
             LightsegError: the case cannot be read.
         """
-        image, labels = self.case.read_pair()
-        return reduce_image(image), reduce_labels(labels)
+        image, label = self.case.read_pair()
+        return reduce_image(image), reduce_labels(label)
 
 
 def _reduced_size(array: NDArray[Any], factor: float) -> tuple[int, int]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lightseg.data.cases import FileCase, check_same_size
-from monai_lightseg.data.images import read_rgb
+from monai_lightseg.data.cases import FileCase
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.pairs import pair_files
@@ -30,38 +29,22 @@ _VALIDATION = (25, 55, 64, 51, 54, 35, 68, 79, 58, 74)
 
 
 @dataclass(frozen=True)
-class GlasCase:
-    """One GlaS image with its annotation; the files are read only by `read_pair`.
+class GlasCase(FileCase):
+    """One GlaS image with its annotation, an image of instance labels.
 
     Attributes:
-        id: name of the case, such as testA_12.
-        image_path: the image.
-        mask_path: its annotation, an image of instance labels.
         part: "train", "testA" or "testB".
         grade: "benign" or "malignant"; None where the folder has no Grade.csv.
         patient: the patient's number; None where the folder has no Grade.csv or that has no such column.
     """
 
-    id: str
-    image_path: Path
-    mask_path: Path
     part: str
     grade: str | None = None
     patient: str | None = None
 
-    def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Read both files.
-
-        Returns:
-            The image, uint8 (height, width, 3), and the labels, int32 (height, width): 0 is background, every other
-            number one gland.
-
-        Raises:
-            LightsegError: a file cannot be read (see `read_rgb` and `read_labels`), or their sizes differ.
-        """
-        image, labels = read_rgb(self.image_path), read_labels(self.mask_path)
-        check_same_size(self.image_path, image, self.mask_path, labels)
-        return image, labels
+    def read_label(self) -> NDArray[np.int32]:
+        """Read the labels, int32 (height, width): 0 is background, every other number one gland; see `read_labels`."""
+        return read_labels(self.mask_path)
 
 
 def holds_glas(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["Split", "random_split", "read_id_list"]
+__all__ = ["CrossValidation", "Split", "random_split", "read_id_list"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Split:
     """The case ids of the three parts.
 
     Raises:
-        LightsegError: an id is there twice, or `train` or `val` is empty; `test` may be.
+        LightsegError: an id is there twice, one of `train` and `val` is empty and the other is not, or all are. With
+            both empty the cases only test, as those of an external data set.
     """
 
     train: tuple[str, ...]
@@ -26,10 +27,20 @@ class Split:
     test: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name, part in (("train", self.train), ("val", self.val)):
-            if not part:
+        for name, part, other in (("train", self.train, self.val), ("val", self.val, self.train)):
+            if not part and (other or not self.test):
                 raise LightsegError(f"the split has no {name} case; give it at least one")
         _refuse_repeated((*self.train, *self.val, *self.test), "the split")
+
+    @property
+    def folds(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+        """The one pair of cases that train and cases that validate; none where all cases test."""
+        return ((self.train, self.val),) if self.train else ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All cases: those that train, validate and test."""
+        return (*self.train, *self.val, *self.test)
 
     def check(self, ids: Collection[str]) -> None:
         """Check that every case of the split is among `ids`; `ids` may hold more.
@@ -37,16 +48,52 @@ class Split:
         Raises:
             LightsegError: some are not; the message names the first 5.
         """
-        missing = sorted({*self.train, *self.val, *self.test} - set(ids))
-        if missing:
-            named = ", ".join(first_few(missing))
-            raise LightsegError(f"the split names cases that are not there: {named}; use a split of these cases")
+        _refuse_missing(self.ids, ids)
 
     def limited(
         self, *, train: int | None = None, val: int | None = None, test: int | None = None, seed: int = 42
     ) -> "Split":
         """At most so many cases of each part, drawn by a seeded permutation of its sorted ids; None keeps them all."""
         return Split(_drawn(self.train, train, seed), _drawn(self.val, val, seed), _drawn(self.test, test, seed))
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Case ids divided into parts, each of which validates once while the others train; no case only tests.
+
+    Raises:
+        LightsegError: there are fewer than 2 parts, one is empty, or an id is there twice.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2 or not all(self.parts):
+            raise LightsegError("a cross-validation needs two or more parts, and a case in each")
+        _refuse_repeated(self.ids, "the cross-validation")
+
+    @property
+    def folds(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+        """Per fold, the cases that train and the cases that validate."""
+        return tuple((tuple(sorted(set(self.ids) - set(part))), part) for part in self.parts)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All cases."""
+        return tuple(case_id for part in self.parts for case_id in part)
+
+    @property
+    def test(self) -> tuple[str, ...]:
+        """None: every case validates in one fold."""
+        return ()
+
+    def check(self, ids: Collection[str]) -> None:
+        """Check that every case is among `ids`; `ids` may hold more.
+
+        Raises:
+            LightsegError: some are not; the message names the first 5.
+        """
+        _refuse_missing(self.ids, ids)
 
 
 def random_split(ids: Iterable[str], *, val: float = 0.15, test: float = 0.2, seed: int = 42) -> Split:
@@ -101,6 +148,13 @@ def read_id_list(path: Path) -> tuple[str, ...]:
         raise LightsegError(f"{path} holds no id; write one case id per line")
     _refuse_repeated(ids, str(path))
     return ids
+
+
+def _refuse_missing(wanted: Iterable[str], ids: Collection[str]) -> None:
+    missing = sorted(set(wanted) - set(ids))
+    if missing:
+        named = ", ".join(first_few(missing))
+        raise LightsegError(f"the split names cases that are not there: {named}; use a split of these cases")
 
 
 def _refuse_repeated(ids: Iterable[str], where: str) -> None:

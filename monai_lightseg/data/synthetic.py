@@ -1,6 +1,7 @@
 """Drawn images that resemble dermoscopy, with the mask of the one lesion in each."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,19 @@ class SyntheticCase:
     def id(self) -> str:
         """Name of the case by its index, such as synthetic_0007."""
         return f"synthetic_{self.index:04d}"
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """None: it is drawn."""
+        return ()
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """Draw the image, uint8 (height, width, 3)."""
+        return self.read_pair()[0]
+
+    def read_label(self) -> NDArray[np.uint8]:
+        """Draw the mask, uint8 (height, width) of 0 and 1."""
+        return self.read_pair()[1]
 
     def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Draw the case.
