@@ -4,8 +4,9 @@
     python examples/train_on_your_folder.py --data FOLDER --out WORK --trainer nnUNetTrainerNmODEDecoderHeun_50epochs
 
 FOLDER holds `images/` and `masks/` (png, jpg, bmp or tif; a mask has its image's name, or that and `_mask`), or
-the ISIC 2018 Task 1 folders. 65 % of the cases train, 15 % validate, 20 % test, by a fixed seed. Everything is written
-below WORK; run the same line again after a cut-off, and what is done is not repeated. Needs the extra `nnunet`.
+ISIC 2018 Task 1, ISIC 2017 or PH2 as they were unpacked. 65 % of the cases train, 15 % validate, 20 % test, by a fixed
+seed. Everything is written below WORK; run the same line again after a cut-off, and what is done is not repeated.
+Needs the extra `nnunet`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from monai_lightseg.data import random_split, read_cases, write_nnunet_raw
+from monai_lightseg.data import random_split, read_data_set, write_nnunet_raw
 from monai_lightseg.workflows.evaluation import evaluate_folders
 
 DATASET_ID = 501
@@ -38,7 +39,7 @@ def main() -> None:
     name = "YourFolder"
     dataset = folders["nnUNet_raw"] / f"Dataset{DATASET_ID}_{name}"
     if not dataset.exists():
-        cases = read_cases(arguments.data)
+        cases = read_data_set(arguments.data).cases
         split = random_split([case.id for case in cases])
         write_nnunet_raw(cases, split, dataset_id=DATASET_ID, name=name, raw=folders["nnUNet_raw"])
     if not (folders["nnUNet_preprocessed"] / dataset.name / f"{PLANS}.json").exists():

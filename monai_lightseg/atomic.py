@@ -1,13 +1,19 @@
 """Files and folders that appear whole or not at all."""
 
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal
 
-__all__ = ["atomic_folder", "write_bytes", "write_text"]
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["PartialFolder", "atomic_folder", "resumable_folder", "write_bytes", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,18 +22,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary file beside it, then rename it into place.
+    """Write `content` to `path` through a hidden temporary file beside it, then rename it into place.
 
     Raises:
         OSError: the folder cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,25 +45,113 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the parent folder cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    name = f".{path.name}.{secrets.token_hex(4)}"
+    temporary = path.with_name(name)
+    temporary.mkdir(parents=True)
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            # Aside first, so that a kill in between leaves one of the two whole.
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.rename(old / path.name)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        _replace(path, temporary, path.with_name(f"{name}.old"))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@dataclass(frozen=True)
+class PartialFolder:
+    """A folder that is being written.
+
+    Attributes:
+        content: what becomes the folder.
+        notes: beside it, for what has to be remembered until the end.
+        origin: "new"; "continued", with what an interrupted process wrote for the same request; or "restarted", where
+            that request was another and nothing of it is left.
+    """
+
+    content: Path
+    notes: Path
+    origin: Literal["new", "continued", "restarted"]
+
+
+@contextmanager
+def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
+    """Yield a folder to write in; when the block ends without an error it replaces `path`.
+
+    The work lies in `.NAME.partial` beside `path`. An interrupt (KeyboardInterrupt, SystemExit, a kill) leaves it there
+    for the next process with the same request; any other error removes it. Where `path` is there already, it stays
+    until the new folder takes its place.
+
+    Args:
+        path: the folder to make.
+        request: a text that differs where the content would.
+
+    Raises:
+        BlockingIOError: another process is writing this folder.
+        OSError: the parent folder cannot be written; nothing is left behind.
+    """
+    work = path.with_name(f".{path.name}.partial")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(work / "lock"):
+            try:
+                partial = _begin(work, path, request)
+                yield partial
+                _replace(path, partial.content, work / "replaced")
+            except Exception:
+                shutil.rmtree(work, ignore_errors=True)
+                raise
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # empty where not even the lock could be made
+            work.rmdir()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as stream:
+        if not (_taken(stream) and path.exists()):  # the process that had the lock may just have removed the file
+            raise BlockingIOError(f"{path} is taken")
+        yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Take the lock if nobody has it; whether this process has it now."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _begin(work: Path, path: Path, request: str) -> PartialFolder:
+    _put_back(work / "replaced", path)  # where a kill came in the middle of `_replace`
+    content, notes, record = work / "content", work / "notes", work / "request"
+    recorded = record.read_text(encoding="utf-8") if record.exists() else None
+    if recorded == request and content.exists():
+        return PartialFolder(content, notes, "continued")
+    record.unlink(missing_ok=True)  # first: it must not outlive the files it tells of
+    for folder in (content, notes):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+    write_text(record, request)
+    return PartialFolder(content, notes, "new" if recorded is None else "restarted")
+
+
+def _replace(path: Path, new: Path, aside: Path) -> None:
+    """Let `new` take the place of `path`; a kill in between leaves both whole, the old one at `aside`."""
+    if path.exists():
+        path.rename(aside)
+    try:
+        new.rename(path)
+    finally:
+        _put_back(aside, path)
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    """Remove the folder that was set aside, or put it back where nothing has taken its place."""
+    if aside.exists() and path.exists():
+        shutil.rmtree(aside)
+    elif aside.exists():
+        aside.rename(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
@@ -13,6 +14,9 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from monai_lightseg.atomic import write_text
+from monai_lightseg.data.nnunet_splits import SPLITS_FILE
+from nnunet_trainers.doctor import require_splits
+from nnunet_trainers.split_check import require_fold
 
 __all__ = ["HISTORY_FILE", "epoch_variants", "nnUNetTrainerLightseg"]
 
@@ -81,6 +85,22 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
         """AdamW over all parameters, polynomial decay per epoch."""
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """nnU-Net's split, refused where it is not the one that was asked for.
+
+        Raises:
+            LightsegError: the split that lies with the raw dataset is missing here or differs, the file has no such
+                fold, or what `require_fold` finds wrong with it.
+        """
+        if self.fold != "all":
+            require_splits(self.plans_manager.dataset_name)
+            folder = Path(self.preprocessed_dataset_folder_base)
+            if not (folder / SPLITS_FILE).is_file():
+                super().do_split()  # writes one
+            images = self.preprocessed_dataset_folder
+            require_fold(folder, self.fold, infer_dataset_class(images).get_identifiers(images))
+        return super().do_split()
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """Do nothing: auxiliary outputs, where a network has them, come and go with `train` and `eval`.

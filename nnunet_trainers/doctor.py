@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_lightseg.data import check_splits
+from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.nnunet_splits import SPLITS_FILE
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers.activation import VARIABLE, activate, is_enabled, shim_directory, startup_file
+from nnunet_trainers.raw_channels import training_files
 
 __all__ = [
     "INSTALL_NNUNET",
@@ -24,6 +26,7 @@ __all__ = [
     "check_folder",
     "dataset_name",
     "examine",
+    "require_channels",
     "require_splits",
 ]
 
@@ -96,6 +99,22 @@ def require_splits(dataset: str) -> None:
     raw, preprocessed = os.environ.get(RAW), os.environ.get(PREPROCESSED)
     if raw and preprocessed:
         check_splits(Path(raw) / name, Path(preprocessed) / name)
+
+
+def require_channels(dataset: str) -> None:
+    """Check the number of channels of the raw dataset's labels and images, where nnUNet_raw is set and has them.
+
+    Args:
+        dataset: id or `DatasetXXX_Name`.
+
+    Raises:
+        LightsegError: no such dataset, its dataset.json is damaged, or files have channels too many or too few.
+    """
+    raw = os.environ.get(RAW)
+    if raw:
+        for check in _check_channels(Path(raw) / dataset_name(dataset)):
+            if not check.ok:
+                raise LightsegError(f"{check.detail}; {check.remedy}")
 
 
 def dataset_name(dataset: str) -> str:
@@ -209,7 +228,38 @@ def _check_dataset(dataset: str) -> list[Check]:
     else:
         kept = f"{target} is the split of {source}"
         splits = Check("splits", True, kept if source.exists() else f"no {source}: nnU-Net divides the cases itself")
-    return [Check("dataset", True, str(raw)), splits]
+    try:
+        channels = _check_channels(raw)
+    except LightsegError as error:
+        channels = [Check("dataset.json", False, str(error), "lightseg data convert writes one")]
+    return [Check("dataset", True, str(raw)), splits, *channels]
+
+
+def _check_channels(raw_dataset: Path) -> list[Check]:
+    """Findings on labels and images; none for a dataset of other files than 2D pictures."""
+    files = training_files(raw_dataset)
+    if files is None:
+        return []
+    again = "then plan and preprocess again"
+    labels, images = files.wrong_labels(), files.wrong_images()
+    return [
+        Check(
+            "labels",
+            not labels,
+            f"labels that have not one channel: {', '.join(first_few(labels))}"
+            if labels
+            else f"{len(files.labels)} of one channel",
+            f"save them as grey pictures of the values 0, 1, ..., {again}" if labels else "",
+        ),
+        Check(
+            "images",
+            not images,
+            f"images that have not the {files.channels} channels of channel_names: {', '.join(first_few(images))}"
+            if images
+            else f"{len(files.images)} of {files.channels} channels",
+            f"save them as RGB or mend channel_names in dataset.json, {again}" if images else "",
+        ),
+    ]
 
 
 def _installed(distribution: str) -> str | None:

@@ -9,17 +9,35 @@ import typer
 from monai_lightseg.workflows.finite_json import finite_json
 
 if TYPE_CHECKING:
-    from monai_lightseg.metrics import GlandScores
+    from monai_lightseg.metrics import BinaryScores, Comparison, GlandScores, Interval
 
 __all__ = ["evaluate"]
 
+TOLERANCE = 2.0
 GLAND_SIZE = 500
 CONVENTION: Final = "challenge"
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted PNG masks.")],
-    labels: Annotated[Path, typer.Argument(help="Folder of true PNG masks, under the same names.")],
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted masks, of nnU-Net or MONAI.")],
+    labels: Annotated[Path, typer.Argument(help="Folder of true masks of the same cases.")],
+    protocol: Annotated[
+        str | None, typer.Option(help="Check that these are the test cases of a protocol (a name or a .json file).")
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(help="Predictions of another model on the same cases, for paired tests; may be given again."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for per_image.csv, summary.json, report.md and report.html.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="With --out: folder of the images, for the worst cases. [default: that beside the labels]"),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help=f"Pixels that surface Dice lets pass. [default: {TOLERANCE:g}]")
+    ] = None,
     objects: Annotated[
         Literal["core-border", "instances"] | None,
         typer.Option(help="Score glands one by one; predictions hold the classes core and border, or instances."),
@@ -37,21 +55,31 @@ def evaluate(
     """Score predicted masks against true ones.
 
     Pooled: one confusion matrix over all pixels of all images. Per-image mean: the scores of the images, averaged
-    without those where a score is 0/0, which are counted as left out.
+    without those where a score is 0/0, which are counted as left out. Both with their 95 % interval.
+
+    With --compare: paired tests of the Dice per image, corrected for the number of models.
 
     With --objects: F1, Dice and Hausdorff distance of glands, as in the GlaS challenge; the labels are instances.
 
-    Example: lightseg evaluate predictions Dataset018_ISIC/labelsTs
+    Example: lightseg evaluate predictions Dataset018_ISIC/labelsTs --protocol isic2018-random42 --out report
 
     Example: lightseg evaluate predictions Dataset020_GlaS/instancesTs --objects core-border
     """
-    for option, given in (("--min-size", min_size is not None), ("--convention", convention is not None)):
-        if given and objects is None:
-            raise typer.BadParameter("is for glands: give --objects too", param_hint=option)
-    if objects == "instances" and min_size is not None:
-        raise typer.BadParameter(
-            "is for --objects core-border; instances are scored as they are", param_hint="--min-size"
-        )
+    _check_options(
+        objects,
+        masks={
+            "--compare": bool(compare),
+            "--out": out is not None,
+            "--images": images is not None,
+            "--tolerance": tolerance is not None,
+        },
+        glands={"--min-size": min_size is not None, "--convention": convention is not None},
+    )
+    if images is not None and out is None:
+        raise typer.BadParameter("is for the report: give --out too", param_hint="--images")
+    from monai_lightseg.data import load_protocol
+
+    named = None if protocol is None else load_protocol(protocol)
     if objects is not None:
         from monai_lightseg.workflows.gland_evaluation import evaluate_glands
 
@@ -61,19 +89,86 @@ def evaluate(
             objects=objects,
             min_size=GLAND_SIZE if min_size is None else min_size,
             convention=convention or CONVENTION,
+            protocol=named,
         )
         _show_glands(glands, as_json)
         return
-    from monai_lightseg.workflows.evaluation import evaluate_folders
+    from monai_lightseg.workflows.evaluation import evaluate_models
+    from monai_lightseg.workflows.evaluation_report import write_evaluation_report
 
-    scores = evaluate_folders(predictions, labels)
+    evaluation = evaluate_models(
+        [predictions, *(compare or [])],
+        labels,
+        protocol=named,
+        surface_tolerance=TOLERANCE if tolerance is None else tolerance,
+    )
+    report = None if out is None else write_evaluation_report(out, evaluation, images=images)
     if as_json:
-        typer.echo(finite_json(asdict(scores)))
+        comparisons = [asdict(comparison) for comparison in evaluation.comparisons]
+        typer.echo(finite_json(asdict(evaluation.model.scores) | {"comparisons": comparisons}))
         return
+    if evaluation.size_warning:
+        typer.echo(f"warning: {evaluation.size_warning}", err=True)
+    _show_masks(evaluation.model.scores)
+    for comparison in evaluation.comparisons:
+        _show_comparison(comparison)
+    if report is not None:
+        typer.echo(f"wrote {report}")
+
+
+def _check_options(objects: str | None, masks: dict[str, bool], glands: dict[str, bool]) -> None:
+    for option, given in glands.items():
+        if given and objects is None:
+            raise typer.BadParameter("is for glands: give --objects too", param_hint=option)
+    for option, given in masks.items():
+        if given and objects is not None:
+            raise typer.BadParameter("is for masks, not for --objects", param_hint=option)
+    if objects == "instances" and glands["--min-size"]:
+        raise typer.BadParameter(
+            "is for --objects core-border; instances are scored as they are", param_hint="--min-size"
+        )
+
+
+def _show_masks(scores: "BinaryScores") -> None:
+    from monai_lightseg.metrics import EMPTY_MASKS, coverage_warning, score_intervals
+
+    intervals = score_intervals(scores)
     typer.echo(f"{len(scores.per_image)} images")
-    typer.echo(f"{'':<12} {'pooled':>8} {'per-image mean':>15} {'images left out':>16}")
-    for name, pooled in scores.pooled.items():
-        typer.echo(f"{name:<12} {pooled:>8.4f} {scores.per_image_mean[name]:>15.4f} {scores.undefined[name]:>16}")
+    head = ("", "pooled", "95 % interval", "per-image mean", "95 % interval", "images left out")
+    rows = [
+        (
+            name,
+            f"{scores.pooled[name]:.4f}" if name in scores.pooled else "",
+            _range(intervals.pooled.get(name)),
+            f"{mean:.4f}",
+            _range(intervals.per_image_mean.get(name)),
+            str(scores.undefined[name]),
+        )
+        for name, mean in scores.per_image_mean.items()
+    ]
+    for name, *cells in (head, *rows):
+        typer.echo(f"{name:<19} " + "  ".join(f"{cell:>15}" for cell in cells))
+    typer.echo(f"missed lesions: {scores.missed}, false alarms: {scores.false_alarms}")
+    typer.echo(EMPTY_MASKS)
+    warning = coverage_warning(len(scores.per_image))
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _show_comparison(of: "Comparison") -> None:
+    difference = of.permutation.difference
+    typer.echo(
+        f"against {of.other}: {of.metric} {of.mean:.4f} and {of.other_mean:.4f}, "
+        f"difference {difference.mean:+.4f} ({_range(difference)}), {of.left_out} images left out"
+    )
+    for test, adjusted in ((of.wilcoxon, of.wilcoxon_adjusted), (of.permutation, of.permutation_adjusted)):
+        typer.echo(
+            f"  {test.test}: p {test.p_value:.2g}, by Holm {adjusted:.2g}; {test.effect_name} {test.effect:+.3f}"
+        )
+
+
+def _range(interval: "Interval | None") -> str:
+    return "" if interval is None else f"{interval.low:.4f} {interval.high:.4f}"
 
 
 def _show_glands(scores: "GlandScores", as_json: bool) -> None:

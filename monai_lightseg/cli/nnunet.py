@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_lightseg.cli.values import read_numbers, read_size
 from nnunet_trainers import activation
+
+if TYPE_CHECKING:
+    from nnunet_trainers.seed_results import SeedTable
 
 __all__ = ["nnunet_app"]
 
@@ -100,17 +104,25 @@ def plan(
 
 
 @nnunet_app.command(context_settings=PASS_THROUGH)
-def train(context: typer.Context) -> None:
+def train(
+    context: typer.Context,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Train the seeds 0, 1, ... below this number, one after the other.")
+    ] = None,
+) -> None:
     """Run nnUNetv2_train with our trainers.
 
-    All arguments and options are nnU-Net's own. Without CUDA it runs on the CPU or on MPS, and it refuses to start
-    where nnU-Net would not use the split that lies with the raw dataset.
+    All other arguments and options are nnU-Net's own. Without CUDA it runs on the CPU or on MPS, and it refuses to
+    start where nnU-Net would not use the split that lies with the raw dataset. One seed: -tr TRAINER_seed1.
 
-    Example: lightseg nnunet train 18 2d 0 -tr nnUNetTrainerNmODEDecoder_5epochs -p nnUNetLightPlans
+    Example: lightseg nnunet train 18 2d 0 -tr nnUNetTrainerNmODEDecoder_5epochs -p nnUNetLightPlans --seeds 3
     """
     from nnunet_trainers import commands
 
-    commands.train(context.args)
+    if seeds is None:
+        commands.train(context.args)
+    else:
+        _show_seeds(*commands.train_seeds(context.args, seeds))
 
 
 @nnunet_app.command(context_settings=PASS_THROUGH)
@@ -124,3 +136,16 @@ def predict(context: typer.Context) -> None:
     from nnunet_trainers import commands
 
     commands.predict(context.args)
+
+
+def _show_seeds(table: "SeedTable", written: Path) -> None:
+    typer.echo(f"{table.dataset} {table.configuration}, fold {table.fold}, {table.trainer}, {table.plans}")
+    typer.echo(f"{'validation Dice':<16} {'per-image mean':>15} {'pooled':>8}")
+    for result in table.seeds:
+        typer.echo(f"{f'seed {result.seed}':<16} {result.mean_dice:>15.4f} {result.pooled_dice:>8.4f}")
+    mean, pooled = table.over_seeds["mean_dice"], table.over_seeds["pooled_dice"]
+    for name in ("mean", "std", "min", "max"):
+        columns = [getattr(spread, name) for spread in (mean, pooled)]
+        per_image, together = ("-" if value is None else f"{value:.4f}" for value in columns)
+        typer.echo(f"{name:<16} {per_image:>15} {together:>8}")
+    typer.echo(f"wrote {written}")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from monai_lightseg.data.cases import FileCase
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.data.listing import first_few
-from monai_lightseg.data.pairs import pair_files
+from monai_lightseg.data.pairs import list_files, pair_files
+from monai_lightseg.data.protocols import load_protocol
 from monai_lightseg.data.splits import Split
 from monai_lightseg.errors import LightsegError
 
@@ -24,8 +25,6 @@ _PARTS = ("train", "testA", "testB")
 _STEM = re.compile(rf"({'|'.join(_PARTS)})_([1-9][0-9]*)({_ANNOTATION})?")
 _GRADES = ("benign", "malignant")
 _GRADE_COLUMNS = ("grade", "grade (glas)")
-# Numbers of the training images that validate in the paper, Pinckaers & Litjens, 2019, arXiv 1910.10470.
-_VALIDATION = (25, 55, 64, 51, 54, 35, 68, 79, 58, 74)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ class GlasCase(FileCase):
 
 def holds_glas(folder: Path) -> bool:
     """Whether a picture in `folder` has a name as in GlaS."""
-    return any(_STEM.fullmatch(path.stem) for path in _pictures(folder))
+    return folder.is_dir() and any(
+        _STEM.fullmatch(path.stem) and path.suffix.lower() in _FILE_SUFFIXES for path in folder.iterdir()
+    )
 
 
 def read_glas(folder: Path) -> list[GlasCase]:
@@ -68,7 +69,7 @@ def read_glas(folder: Path) -> list[GlasCase]:
         LightsegError: there is no such image, a picture has another name, images and annotations do not pair up, or
             Grade.csv cannot be read or lacks an image.
     """
-    pictures = _pictures(folder)
+    pictures = list_files(folder, _FILE_SUFFIXES) if folder.is_dir() else []
     if not pictures:
         raise LightsegError(f"{folder} holds no bmp, png or jpg file; pass the folder with the images of GlaS")
     unknown = [str(path) for path in pictures if not _STEM.fullmatch(path.stem)]
@@ -93,7 +94,7 @@ def glas_split(cases: Sequence[GlasCase]) -> Split:
         LightsegError: some of the ten are not among the cases.
     """
     ids = [case.id for case in cases]
-    val = [f"train_{number}" for number in sorted(_VALIDATION)]
+    val = load_protocol("glas-official").ids("val")
     missing = sorted(set(val) - set(ids))
     if missing:
         raise LightsegError(
@@ -101,17 +102,7 @@ def glas_split(cases: Sequence[GlasCase]) -> Split:
             "add them or give lists of ids that train, validate and test"
         )
     train = [case.id for case in cases if case.part == "train" and case.id not in val]
-    return Split(tuple(train), tuple(val), tuple(case.id for case in cases if case.part != "train"))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _FILE_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    return Split(tuple(train), val, tuple(case.id for case in cases if case.part != "train"))
 
 
 def _natural_order(pair: FileCase) -> tuple[int, int]:

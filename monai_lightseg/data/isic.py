@@ -1,45 +1,110 @@
-"""The ISIC 2018 Task 1 download, with the folder and file names it is published under."""
+"""The ISIC 2017 and ISIC 2018 Task 1 downloads, with the folder and file names they are published under."""
 
 from pathlib import Path
 
 from monai_lightseg.data.cases import FileCase
-from monai_lightseg.data.pairs import pair_files
+from monai_lightseg.data.listing import first_few
+from monai_lightseg.data.pairs import list_files, pair_files
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["isic2018_folders", "read_isic2018"]
+__all__ = ["holds_isic2017", "holds_isic2018", "read_isic2017", "read_isic2018"]
 
-_PARTS = ("Training", "Validation", "Test")
+# Images and masks by part.
+_Folders = dict[str, tuple[str, str]]
+_ISIC2017: _Folders = {
+    part: (f"ISIC-2017_{name}_Data", f"ISIC-2017_{name}_Part1_GroundTruth")
+    for part, name in (("Training", "Training"), ("Validation", "Validation"), ("Test", "Test_v2"))
+}
+_ISIC2018: _Folders = {
+    part: (f"ISIC2018_Task1-2_{part}_Input", f"ISIC2018_Task1_{part}_GroundTruth")
+    for part in ("Training", "Validation", "Test")
+}
 
 
-def isic2018_folders(folder: Path, part: str) -> tuple[Path, Path]:
-    """Return where the images and the masks of one part of ISIC 2018 lie in `folder`, whether or not they exist."""
-    return folder / f"ISIC2018_Task1-2_{part}_Input", folder / f"ISIC2018_Task1_{part}_GroundTruth"
+def holds_isic2017(folder: Path) -> bool:
+    """Whether a folder of ISIC 2017 lies in `folder`."""
+    return bool(_present(folder, _ISIC2017))
 
 
-def read_isic2018(folder: Path, part: str = "Training") -> list[FileCase]:
-    """List the cases of one part of ISIC 2018 Task 1; no pixel is read.
+def holds_isic2018(folder: Path) -> bool:
+    """Whether a folder of ISIC 2018 Task 1 lies in `folder`."""
+    return bool(_present(folder, _ISIC2018))
 
-    Only `ISIC_*.jpg` and `ISIC_*_segmentation.png` count; licences and superpixel masks are passed over.
+
+def read_isic2017(folder: Path) -> dict[str, list[FileCase]]:
+    """List the cases of ISIC 2017, lesion segmentation; no pixel is read.
+
+    Only `ISIC_*.jpg` and `ISIC_*_segmentation.png` count; licences, tables and superpixels are passed over.
 
     Args:
-        folder: the folder that holds the two unpacked archives, under their official names.
-        part: "Training", "Validation" or "Test".
+        folder: the folder that holds the unpacked archives, under their official names, of one or more parts.
 
     Returns:
-        The cases, sorted by id (such as ISIC_0000000).
+        The cases of each part that is there, of "Training", "Validation" and "Test", sorted by id.
 
     Raises:
-        LightsegError: the part is unknown, a folder is absent or holds no image, or images and masks do not pair up.
+        LightsegError: no part is there, one has only its images or only its masks, images and masks do not pair up, or
+            two parts hold one id.
     """
-    if part not in _PARTS:
-        raise LightsegError(f"part {part!r} is unknown; pass one of {', '.join(_PARTS)}")
-    image_folder, mask_folder = isic2018_folders(folder, part)
-    if not (image_folder.is_dir() and mask_folder.is_dir()):
-        raise LightsegError(
-            f"{folder} does not hold both {image_folder.name} and {mask_folder.name}; "
-            "pass the folder into which the two ISIC 2018 archives were unpacked"
-        )
-    cases = pair_files(image_folder.glob("ISIC_*.jpg"), mask_folder.glob("ISIC_*_segmentation.png"), ["_segmentation"])
-    if not cases:
-        raise LightsegError(f"{image_folder} holds no ISIC_*.jpg; unpack the archive again")
+    return _read(folder, "ISIC 2017", _ISIC2017)
+
+
+def read_isic2018(folder: Path) -> dict[str, list[FileCase]]:
+    """List the cases of ISIC 2018 Task 1; no pixel is read.
+
+    Only `ISIC_*.jpg` and `ISIC_*_segmentation.png` count; licences and superpixels are passed over.
+
+    Args:
+        folder: the folder that holds the unpacked archives, under their official names, of one or more parts.
+
+    Returns:
+        The cases of each part that is there, of "Training", "Validation" and "Test", sorted by id.
+
+    Raises:
+        LightsegError: no part is there, one has only its images or only its masks, images and masks do not pair up, or
+            two parts hold one id.
+    """
+    return _read(folder, "ISIC 2018", _ISIC2018)
+
+
+def _present(folder: Path, folders: _Folders) -> list[str]:
+    return [part for part, names in folders.items() if any((folder / name).is_dir() for name in names)]
+
+
+def _read(folder: Path, title: str, folders: _Folders) -> dict[str, list[FileCase]]:
+    parts = _present(folder, folders)
+    if not parts:
+        images, masks = folders["Training"]
+        raise LightsegError(f"{folder} holds no {images} and {masks}; pass the folder into which {title} was unpacked")
+    absent = [
+        f"{folder / name} is missing; unpack it there, or move the other half of the {part} part away"
+        for part in parts
+        for name in folders[part]
+        if not (folder / name).is_dir()
+    ]
+    if absent:
+        raise LightsegError("\n".join(absent))
+    cases = {part: _pairs(*(folder / name for name in folders[part])) for part in parts}
+    _check_parts_are_apart(cases)
     return cases
+
+
+def _pairs(image_folder: Path, mask_folder: Path) -> list[FileCase]:
+    images = [path for path in list_files(image_folder, [".jpg"]) if path.stem.startswith("ISIC_")]
+    masks = [path for path in list_files(mask_folder, [".png"]) if path.stem.endswith("_segmentation")]
+    cases = pair_files(images, masks, ["_segmentation"])
+    if not cases:
+        raise LightsegError(f"{image_folder} holds no ISIC_*.jpg; unpack the archive so that its images lie in there")
+    return cases
+
+
+def _check_parts_are_apart(cases: dict[str, list[FileCase]]) -> None:
+    first: dict[str, FileCase] = {}
+    twice = [
+        f"{case.image_path} is also in {first[case.id].image_path.parent}; keep one"
+        for part in cases.values()
+        for case in part
+        if first.setdefault(case.id, case) is not case
+    ]
+    if twice:
+        raise LightsegError("\n".join(first_few(twice)))

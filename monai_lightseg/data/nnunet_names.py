@@ -1,14 +1,13 @@
 """The names that nnU-Net takes without mixing two things up."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["check_case_ids", "nnunet_dataset_name", "refuse_second_name"]
+__all__ = ["nnunet_dataset_name", "refuse_mask_names", "refuse_second_name", "safe_name"]
 
 _RESERVED_LABELS = frozenset({"", "background", "ignore"})
 
@@ -42,22 +41,17 @@ def refuse_second_name(folder: Path, dataset_name: str) -> None:
         raise LightsegError(f"{others[0]} has the same number as {dataset_name}; pass another dataset_id or remove it")
 
 
-def check_case_ids(ids: Iterable[str]) -> None:
-    """Check that each id makes file names that nnU-Net can tell apart, on any file system.
+def refuse_mask_names(ids: Iterable[str]) -> None:
+    """Check that no id ends in `_seg`: nnU-Net keeps the mask of case X as X_seg beside the images.
 
     Raises:
-        LightsegError: an id has characters other than letters, digits, `_`, `.` and `-`, starts with `.` or `-`, ends
-            in `_seg`, or is there twice, upper and lower case being the same.
+        LightsegError: some do.
     """
-    names = list(ids)
-    # nnU-Net keeps the mask of case X as X_seg beside the images, and takes a case called X_seg for one.
-    bad = [name for name in names if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?<!_seg)", name)]
+    bad = [repr(name) for name in ids if name.endswith("_seg")]
     if bad:
-        raise LightsegError(
-            f"case ids nnU-Net cannot take: {', '.join(first_few([repr(name) for name in bad]))}; "
-            "use letters, digits, _ . and -, with a letter, digit or _ first and not _seg last"
-        )
-    counts = Counter(name.lower() for name in names)
-    repeated = [name for name in names if counts[name.lower()] > 1]
-    if repeated:
-        raise LightsegError(f"case ids that make the same file name: {', '.join(first_few(repeated))}; rename them")
+        raise LightsegError(f"case ids that nnU-Net takes for masks: {', '.join(first_few(bad))}; rename them")
+
+
+def safe_name(text: str) -> str:
+    """Return `text` with one underscore for each run of characters that nnU-Net does not take in a name."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_") or "Cases"

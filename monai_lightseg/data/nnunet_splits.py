@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lightseg.atomic import write_text
-from monai_lightseg.data.splits import Split
+from monai_lightseg.data.splits import CrossValidation, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["SPLITS_FILE", "check_splits", "install_splits", "number_of_folds", "splits_text"]
@@ -17,9 +17,9 @@ __all__ = ["SPLITS_FILE", "check_splits", "install_splits", "number_of_folds", "
 SPLITS_FILE = "splits_final.json"
 
 
-def splits_text(split: Split) -> str:
-    """Return the text of the split file: one fold, with the cases that train and those that validate."""
-    return json.dumps([{"train": list(split.train), "val": list(split.val)}], indent=2) + "\n"
+def splits_text(split: Split | CrossValidation) -> str:
+    """Return the text of the split file: per fold, the cases that train and those that validate."""
+    return json.dumps([{"train": train, "val": val} for train, val in split.folds], indent=2) + "\n"
 
 
 def check_splits(raw_dataset: Path, preprocessed_dataset: Path) -> None:

@@ -1,81 +1,48 @@
-"""Dice, IoU, sensitivity, specificity and accuracy of binary masks, pooled and per image, through MONAI."""
-
-from collections.abc import Iterable
-from dataclasses import dataclass
+"""Confusion counts of binary masks, and the scores that MONAI computes from them."""
 
 import numpy as np
-import torch
-from monai.metrics import ConfusionMatrixMetric, compute_confusion_matrix_metric
+from monai.metrics import compute_confusion_matrix_metric
 from numpy.typing import NDArray
+from torch import Tensor
 
-from monai_lightseg.errors import LightsegError
+__all__ = ["COUNTS", "POOLED_METRICS", "confusion_counts", "confusion_scores"]
 
-__all__ = ["METRICS", "BinaryScores", "score_binary_masks"]
+COUNTS = ("tp", "fp", "tn", "fn")
 
-# Our names, and MONAI's.
-METRICS = {
-    "dice": "f1 score",
-    "iou": "threat score",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "accuracy": "accuracy",
-}
+POOLED_METRICS = ("dice", "iou", "mean_iou", "sensitivity", "specificity", "accuracy")
+
+# Seen from the background, true negatives are hits and false negatives are false alarms.
+OF_BACKGROUND = [2, 3, 0, 1]
 
 
-@dataclass(frozen=True)
-class BinaryScores:
-    """Scores of a set of images; every dictionary has the keys of METRICS.
+def confusion_counts(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Pixels that are true positive, false positive, true negative and false negative.
 
-    Attributes:
-        pooled: one confusion matrix over all pixels of all images, as most papers on light networks report.
-        per_image_mean: mean over images, as nnU-Net reports. An image where a score is 0/0 (for Dice and IoU: neither
-            truth nor prediction has a pixel) is left out of that mean.
-        undefined: number of images left out.
-        per_image: per case id, the scores; NaN where 0/0.
-    """
-
-    pooled: dict[str, float]
-    per_image_mean: dict[str, float]
-    undefined: dict[str, int]
-    per_image: dict[str, dict[str, float]]
-
-
-def score_binary_masks(
-    masks: Iterable[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]],
-) -> BinaryScores:
-    """Score predictions against the truth.
+    MONAI counts in float32, which is exact up to 2^24 pixels only.
 
     Args:
-        masks: (case id, prediction, truth) triples; masks (H, W) of 0 and 1, sizes may vary between cases.
-
-    Raises:
-        LightsegError: no masks, a case id twice, other values than 0 and 1, or a prediction of another size than its
-            truth.
+        prediction: mask of any shape.
+        truth: mask of the same shape.
     """
-    confusion = ConfusionMatrixMetric(metric_name=tuple(METRICS.values()))
-    ids: dict[str, None] = {}
-    for case_id, prediction, truth in masks:
-        if case_id in ids:
-            raise LightsegError(f"{case_id} is there twice: give every case one prediction and one truth")
-        if prediction.shape != truth.shape:
-            raise LightsegError(
-                f"{case_id}: the prediction is {prediction.shape}, the truth {truth.shape}: give both one size"
-            )
-        if max(prediction.max(), truth.max()) > 1:
-            raise LightsegError(f"{case_id}: masks hold 0 and 1 only, so turn other values into these")
-        confusion(torch.from_numpy(prediction)[None, None], torch.from_numpy(truth)[None, None])
-        ids[case_id] = None
-    if not ids:
-        raise LightsegError("there are no masks to score")
-    # (images, 1 class, [true positive, false positive, true negative, false negative]); float64 keeps counts exact.
-    counts = confusion.get_buffer().double()[:, 0]
-    each = {name: compute_confusion_matrix_metric(monai_name, counts) for name, monai_name in METRICS.items()}
-    total = counts.sum(dim=0, keepdim=True)
-    return BinaryScores(
-        pooled={
-            name: compute_confusion_matrix_metric(monai_name, total).item() for name, monai_name in METRICS.items()
-        },
-        per_image_mean={name: values.nanmean().item() for name, values in each.items()},
-        undefined={name: int(values.isnan().sum()) for name, values in each.items()},
-        per_image={case_id: {name: values[i].item() for name, values in each.items()} for i, case_id in enumerate(ids)},
-    )
+    tp = int(np.count_nonzero(prediction & truth))
+    fp = int(np.count_nonzero(prediction)) - tp
+    fn = int(np.count_nonzero(truth)) - tp
+    return tp, fp, truth.size - tp - fp - fn, fn
+
+
+def confusion_scores(counts: Tensor) -> dict[str, Tensor]:
+    """Each of POOLED_METRICS per row, (n,); NaN where it is 0/0.
+
+    Args:
+        counts: (n, 4) float64, in the order of COUNTS.
+    """
+    iou = compute_confusion_matrix_metric("threat score", counts)
+    iou_of_background = compute_confusion_matrix_metric("threat score", counts[:, OF_BACKGROUND])
+    return {
+        "dice": compute_confusion_matrix_metric("f1 score", counts),
+        "iou": iou,
+        "mean_iou": (iou + iou_of_background) / 2,
+        "sensitivity": compute_confusion_matrix_metric("sensitivity", counts),
+        "specificity": compute_confusion_matrix_metric("specificity", counts),
+        "accuracy": compute_confusion_matrix_metric("accuracy", counts),
+    }

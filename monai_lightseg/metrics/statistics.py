@@ -24,6 +24,7 @@ __all__ = [
     "over_seeds",
     "paired_permutation",
     "paired_wilcoxon",
+    "pooled_interval",
 ]
 
 IntervalMethod = Literal["t", "logit", "bootstrap", "bca"]
@@ -33,8 +34,8 @@ ZeroMethod = Literal["pratt", "wilcox"]
 SMALL_SAMPLE = 200
 
 SCIPY_BOOTSTRAPS = {"bootstrap": "percentile", "bca": "BCa"}
-# Numbers that SciPy holds at a time while it resamples.
-LARGEST_BATCH = 10**6
+# Numbers that SciPy holds at a time while it resamples: of more, it is slower.
+LARGEST_BATCH = 300_000
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,7 @@ def mean_interval(
             range.
     """
     look_up_option(method, get_args(IntervalMethod))
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    _check_level(level)
     _check_resamples(resamples)
     sample = _as_sample(values, "values")
     if method == "logit" and (sample.min() < 0 or sample.max() > 1):
@@ -154,6 +154,49 @@ def mean_interval(
         else:
             low, high = expit(t.interval(level, n - 1, loc=logit(mean), scale=error / (mean * (1 - mean))))
     return Interval(mean, float(low), float(high), level, n, method)
+
+
+def pooled_interval(
+    numerators: ArrayLike, denominators: ArrayLike, *, level: float = 0.95, resamples: int = 9999, seed: int = 0
+) -> Interval:
+    """Confidence interval of a pooled score, sum of numerators over sum of denominators, by resampling images.
+
+    Percentiles of the score of resampled images: images are drawn whole, so pixels of one image stay together.
+
+    Args:
+        numerators: (n,) finite, one per image, such as twice the true positives.
+        denominators: (n,) finite and 0 or more, such as true and predicted pixels together; one is above 0.
+        level: between 0 and 1.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The interval; its `mean` is the pooled score. NaN ends for one image.
+
+    Raises:
+        ValueError: no values, NaN or infinite ones, different lengths, negative or only zero denominators, or another
+            argument out of range.
+    """
+    _check_level(level)
+    _check_resamples(resamples)
+    above, below = _as_sample(numerators, "numerators"), _as_sample(denominators, "denominators")
+    if len(above) != len(below):
+        raise ValueError(f"there are {len(above)} numerators and {len(below)} denominators: give one of each per image")
+    if below.min() < 0 or not below.any():
+        raise ValueError("denominators must be 0 or more, and one of them more")
+    n, score = len(above), float(above.sum() / below.sum())
+    if n == 1:
+        return Interval(score, math.nan, math.nan, level, n, "bootstrap")
+    rng, scores = np.random.default_rng(seed), np.empty(resamples)
+    for start in range(0, resamples, _batch(n)):
+        part = scores[start : start + _batch(n)]
+        # How often each image is drawn, (resamples of this part, n).
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=len(part))
+        totals = weights @ below
+        # A resample of images without any pixel has no score and is passed over.
+        part[:] = np.divide(weights @ above, totals, where=totals > 0, out=np.full(len(part), np.nan))
+    low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(score, float(low), float(high), level, n, "bootstrap")
 
 
 def paired_wilcoxon(
@@ -266,8 +309,8 @@ def coverage_warning(n: int) -> str | None:
     if n >= SMALL_SAMPLE:
         return None
     return (
-        f"{n} images are few: 95 % intervals of skewed scores hold the true mean less often than they say, in a "
-        "simulation 82 % with 20 images, 91 % with 50, 93 % with 100"
+        f"{n} images are few: 95 % intervals of skewed scores hold the true mean less often than they say "
+        "(t intervals, simulated: 81.5 % with 20 images, 90.5 % with 50, 92.9 % with 100)"
     )
 
 
@@ -286,13 +329,18 @@ def _as_sample(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """a - b, (n,) with n > 1."""
+    """Of a to b, (n,) with n > 1."""
     one, other = _as_sample(a, "a"), _as_sample(b, "b")
     if len(one) != len(other):
         raise ValueError(f"a has {len(one)} scores, b {len(other)}: give the scores of the same images in one order")
     if len(one) == 1:
         raise ValueError("a and b hold one score each: a paired test needs two images or more")
     return one - other
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
 
 
 def _check_resamples(resamples: int) -> None:

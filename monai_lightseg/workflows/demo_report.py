@@ -1,38 +1,25 @@
 """The demo's report: one HTML file with everything in it."""
 
-import base64
-import io
 import json
 import platform
 from dataclasses import dataclass
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy import ndimage
 
 from monai_lightseg import __version__
 from monai_lightseg.data import Split, read_mask, read_rgb
 from monai_lightseg.metrics import METRICS, BinaryScores
 from monai_lightseg.profiling import count_macs, count_parameters
+from monai_lightseg.workflows.overlays import OVERLAY_LEGEND, figure_pixels, overlay
+from monai_lightseg.workflows.report_document import Block, Heading, Paragraph, Picture, Table, as_html
+from monai_lightseg.workflows.score_notes import score_notes
 
 __all__ = ["DemoFacts", "demo_report"]
 
-TRUTH_COLOR = (0, 200, 83)
-PREDICTION_COLOR = (213, 0, 249)
-BOTH_COLOR = (255, 255, 255)
 OVERLAYS = 8
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } td, th { border: 1px solid #ccc; padding: .25rem .75rem; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { display: inline-block; margin: .5rem; } figcaption { font-size: 13px; color: #555; }
-.curve { max-width: 100%; }
-"""
 
 
 @dataclass(frozen=True)
@@ -69,29 +56,36 @@ class DemoFacts:
 def demo_report(facts: DemoFacts) -> str:
     """The report as HTML."""
     height, width = facts.size
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'><title>lightseg demo</title>",
-        f"<style>{_STYLE}</style></head><body><h1>lightseg demo</h1>",
-        f"<p>An nmODE decoder trained inside stock nnU-Net on {escape(facts.source)}, {height} x {width} pixels, and "
-        "scored on test images it has not seen. A few minutes of training show that the chain works; the scores say "
-        "nothing about clinical use.</p>",
-        _table("What ran", _run_rows(facts)),
-        "<h2>Scores on the test images</h2>",
-        _score_table(facts.scores),
-        "<p><b>Pooled</b>: one confusion matrix over all pixels of all test images, as most papers on light "
-        "networks report. <b>Per-image mean</b>: the score of each image, averaged, as nnU-Net reports; an image where "
-        "a score is 0/0 is left out of that mean and counted in the last column.</p>",
-        "<h2>Training</h2>",
-        f"<img class='curve' alt='training curve' src='{_png(_curve(facts.history))}'>",
-        "<h2>Test images</h2><p>Green: truth. Magenta: prediction. White: both. The worst and the best by Dice, then "
-        "the first.</p>",
-        *(_overlay(facts, case_id) for case_id in _chosen(facts.scores)),
-        "<h2>Every test image</h2>",
-        _case_table(facts.scores),
-        "</body></html>",
+    scores = facts.scores
+    blocks: list[Block] = [
+        Paragraph(
+            f"An nmODE decoder trained inside stock nnU-Net on {facts.source}, {height} x {width} pixels, and scored "
+            "on test images it has not seen. A few minutes of training show that the chain works; the scores say "
+            "nothing about clinical use."
+        ),
+        Heading("What ran"),
+        Table((), _run_rows(facts)),
+        Heading("Scores on the test images"),
+        Table(
+            ("", "pooled", "per-image mean", "images left out"),
+            [
+                (name, scores.pooled.get(name, ""), scores.per_image_mean[name], scores.undefined[name])
+                for name in METRICS
+            ],
+        ),
+        *score_notes(scores),
+        Heading("Training"),
+        Picture("training curve", _curve(facts.history)),
+        Heading("Test images"),
+        Paragraph(f"{OVERLAY_LEGEND} The worst and the best by Dice, then the first."),
+        *(_overlay(facts, case_id) for case_id in _chosen(scores)),
+        Heading("Every test image"),
+        Table(
+            ("case", *METRICS),
+            [(case_id, *(values[name] for name in METRICS)) for case_id, values in scores.per_image.items()],
+        ),
     ]
-    return "\n".join(parts)
+    return as_html("lightseg demo", blocks)
 
 
 def _run_rows(facts: DemoFacts) -> list[tuple[str, str]]:
@@ -130,57 +124,21 @@ def _network(facts: DemoFacts) -> tuple[int, int, tuple[int, int], str]:
     return count_parameters(network), count_macs(network, (1, 3, height, width)), (height, width), text
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f"<h2>{title}</h2><table>{cells}</table>"
-
-
-def _score_table(scores: BinaryScores) -> str:
-    rows = "".join(
-        f"<tr><td>{name}</td>{_number(scores.pooled[name])}{_number(scores.per_image_mean[name])}"
-        f"<td class='number'>{scores.undefined[name]}</td></tr>"
-        for name in METRICS
-    )
-    return f"<table><tr><th></th><th>pooled</th><th>per-image mean</th><th>images left out</th></tr>{rows}</table>"
-
-
-def _case_table(scores: BinaryScores) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(case_id)}</td>{''.join(_number(values[name]) for name in METRICS)}</tr>"
-        for case_id, values in scores.per_image.items()
-    )
-    return f"<table><tr><th>case</th>{''.join(f'<th>{name}</th>' for name in METRICS)}</tr>{rows}</table>"
-
-
-def _number(value: float) -> str:
-    return f"<td class='number'>{value:.4f}</td>"
-
-
 def _chosen(scores: BinaryScores) -> list[str]:
     """The worst and the best case, then the first ones; each once."""
     ranked = sorted(scores.per_image, key=lambda case_id: np.nan_to_num(scores.per_image[case_id]["dice"]))
     return list(dict.fromkeys([ranked[0], ranked[-1], *scores.per_image]))[:OVERLAYS]
 
 
-def _overlay(facts: DemoFacts, case_id: str) -> str:
+def _overlay(facts: DemoFacts, case_id: str) -> Picture:
     image = read_rgb(facts.images / f"{case_id}_0000.png")
-    truth, prediction = (_outline(read_mask(folder / f"{case_id}.png")) for folder in (facts.labels, facts.predictions))
-    image[truth] = TRUTH_COLOR
-    image[prediction] = PREDICTION_COLOR
-    image[truth & prediction] = BOTH_COLOR
-    caption = f"{escape(case_id)}: Dice {facts.scores.per_image[case_id]['dice']:.3f}"
-    return f"<figure><img alt='{escape(case_id)}' src='{_png(image)}'><figcaption>{caption}</figcaption></figure>"
-
-
-def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Boundary pixels of a mask (H, W), two pixels wide."""
-    inside = mask.astype(bool)
-    return inside & ~ndimage.binary_erosion(inside, iterations=2)
+    truth, prediction = (read_mask(folder / f"{case_id}.png") for folder in (facts.labels, facts.predictions))
+    caption = f"{case_id}: Dice {facts.scores.per_image[case_id]['dice']:.3f}"
+    return Picture(case_id, overlay(image, truth, prediction), caption)
 
 
 def _curve(history: dict[str, list[float]]) -> NDArray[np.uint8]:
     """Losses and nnU-Net's pseudo Dice over the epochs, as an RGB picture (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -192,13 +150,4 @@ def _curve(history: dict[str, list[float]]) -> NDArray[np.uint8]:
     losses.legend()
     dice.plot(epochs, history["mean_fg_dice"], marker="o")
     dice.set(xlabel="epoch", ylabel="pseudo Dice on validation patches", ylim=(0, 1))
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
-
-
-def _png(pixels: NDArray[np.uint8]) -> str:
-    """RGB pixels (H, W, 3) as a data URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return figure_pixels(figure)

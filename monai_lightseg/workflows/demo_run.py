@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from monai_lightseg import __version__
-from monai_lightseg.data import Case, Split, install_splits, random_split, read_cases, synthetic_cases, write_nnunet_raw
+from monai_lightseg.data import (
+    Case,
+    Split,
+    install_splits,
+    random_split,
+    read_data_set,
+    synthetic_cases,
+    write_nnunet_raw,
+)
 from monai_lightseg.errors import LightsegError
 from monai_lightseg.workflows.demo_folder import DemoFolder, fingerprint, remove_folder
 from monai_lightseg.workflows.demo_report import DemoFacts, demo_report
@@ -39,7 +47,7 @@ def run_demo(
     nnU-Net's folders lie inside `out` and are set for the child processes only.
 
     Args:
-        data: folder of images and masks as `read_cases` takes it; None draws `synthetic` cases.
+        data: folder with masks as `read_data_set` takes it; None draws `synthetic` cases.
         out: folder for `report.html` and the demo's own folder `lightseg_demo`; other files in it stay.
         trainer: trainer class.
         synthetic: number of drawn cases.
@@ -79,7 +87,13 @@ def _cases(data: Path | None, synthetic: int) -> tuple[Sequence[Case], str | Non
     """The cases, and a digest that changes with their files."""
     if data is None:
         return synthetic_cases(synthetic, size=SIZE, seed=SEED), None
-    cases = read_cases(data)
+    data_set = read_data_set(data)
+    if data_set.objects:
+        raise LightsegError(
+            f"{data} holds {data_set.title}, which marks objects, and the demo needs one mask per image: write it for "
+            "nnU-Net with `lightseg data convert`"
+        )
+    cases = data_set.cases
     if len(cases) < 3:
         raise LightsegError(f"{data} holds {len(cases)} images with masks: the demo needs at least 3")
     return cases, fingerprint(path for case in cases for path in (case.image_path, case.mask_path))
@@ -143,7 +157,7 @@ class _Demo:
         """Write the images for nnU-Net; every file is read here, so bad ones show before anything long starts."""
         for path in (self.folder.raw, self.folder.preprocessed):
             remove_folder(path)
-        write_nnunet_raw(
+        conversion = write_nnunet_raw(
             self.cases,
             self.split,
             dataset_id=DATASET_ID,
@@ -152,6 +166,8 @@ class _Demo:
             preprocessed=self.folder.preprocessed,
             size=SIZE,
         )
+        if conversion.mismatched:
+            print(f"{len(conversion.mismatched)} pairs of different size, each resized on its own", file=sys.stderr)
 
     def plan(self) -> None:
         """Fingerprint, plan and preprocess with nnU-Net, then derive the light plans."""

@@ -15,4 +15,6 @@ def finite_json(content: Any) -> str:
 def _finite_or_null(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite_or_null(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite_or_null(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -203,3 +203,36 @@ def test_options_refuse_what_is_no_size_or_pixel(text, monkeypatch):
         importlib.import_module("unode_inputs").size_of(text)
     with pytest.raises(argparse.ArgumentTypeError, match=text):
         importlib.import_module("receptive_field").pixel_of(text)
+
+
+def test_interval_coverage(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    script, out = importlib.import_module("interval_coverage"), tmp_path / "out.json"
+    options = ["--images", "20", "30", "--test-images", "25", "--simulations", "40", "--test-simulations", "30"]
+    monkeypatch.setattr(sys, "argv", ["interval_coverage.py", *options, "--resamples", "99", "--out", str(out)])
+    script.main()
+    record, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert record["machine"]["scipy"] and record["simulations"] == 40
+    assert set(record["coverage"]) == set(record["distributions"]) == {"skewed", "symmetric"}
+    for rows in record["coverage"].values():
+        assert set(rows) == {"t", "logit", "bootstrap", "bca"}
+        for method, row in rows.items():
+            assert method in printed and set(row) == {"20", "30"}
+            # Intervals that hold nothing, or everything, are not what was simulated.
+            assert all(0.5 < cell["share"] <= 1 - cell["too_high"] for cell in row.values())
+    assert set(record["false_alarms"]) == {"paired_wilcoxon", "paired_permutation", "interval of difference"}
+    assert all(row["25"]["share"] < 0.5 for row in record["false_alarms"].values())
+
+
+def test_simulated_scores_have_the_mean_they_are_compared_with(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    script, rng = importlib.import_module("interval_coverage"), np.random.default_rng(0)
+    for name, mean in script.TRUE_MEANS.items():
+        scores = script.draw(name, 200_000, rng)
+        # Four standard errors of a mean.
+        assert scores.mean() == pytest.approx(mean, abs=4 * scores.std() / 200_000**0.5)
+        assert scores.min() >= 0 and scores.max() <= 1
+    pair = script.draw_pair(200_000, rng)
+    assert pair.mean(axis=1) == pytest.approx([script.TRUE_MEANS["skewed"]] * 2, abs=4 * pair.std() / 200_000**0.5)
+    # Less than between the normal numbers, for the failures go together less.
+    assert 0.6 < np.corrcoef(pair)[0, 1] < 0.8

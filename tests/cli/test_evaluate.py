@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from monai_lightseg.cli.app import app
+from monai_lightseg.data import load_protocol
+from monai_lightseg.metrics import EMPTY_MASKS
 
 
 @pytest.fixture
@@ -23,10 +26,66 @@ def test_table(folders: list[str]) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "2 images"
-    assert lines[1].split() == ["pooled", "per-image", "mean", "images", "left", "out"]
-    assert lines[2].split() == ["dice", "0.6667", "0.6667", "1"]
-    assert lines[5].split() == ["specificity", "0.6667", "0.5000", "0"]
-    assert len(lines) == 7
+    words = ["pooled", "95", "%", "interval", "per-image", "mean", "95", "%", "interval", "images", "left", "out"]
+    assert lines[1].split() == words
+    dice = lines[2].split()
+    assert (dice[0], dice[1], dice[4], dice[-1]) == ("dice", "0.6667", "0.6667", "1")
+    # One image has a Dice, and one score has no interval.
+    assert dice[5:7] == ["nan", "nan"]
+    specificity = lines[6].split()
+    assert (specificity[0], specificity[1], specificity[4]) == ("specificity", "0.6667", "0.5000")
+    assert lines[9].split()[:2] == ["hd95", "0.9500"]
+    assert lines[11:] == ["missed lesions: 0, false alarms: 0", EMPTY_MASKS]
+    assert "warning: 2 images are few" in result.stderr
+
+
+def test_comparison_and_report(folders: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for number in range(4):
+        for folder in folders:
+            Image.fromarray(np.array([[1, number % 2 if folder == folders[0] else 0]], np.uint8)).save(
+                Path(folder) / f"more_{number}.png"
+            )
+    out = tmp_path / "report"
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--compare", folders[1], "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[-4].startswith("against labels: dice 0.8000 and 1.0000, difference -0.2000 (")
+    assert lines[-4].endswith("1 images left out")
+    # Three differences of one sign and two zeros: 2 of 8 sign patterns are as extreme.
+    assert lines[-2] == "  sign-flip permutation: p 0.25, by Holm 0.25; Cohen's d_z -1.095"
+    assert lines[-1] == f"wrote {out / 'report.html'}"
+    assert (out / "report.html").is_file()
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--compare", folders[1], "--json"])
+    assert json.loads(result.stdout)["comparisons"][0]["other"] == "labels"
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--compare", folders[0]])
+    assert result.exit_code == 1 and "the same folder is given twice" in result.stderr
+
+
+def test_protocol(folders: list[str]) -> None:
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--protocol", "isic2018-random42"])
+    assert result.exit_code == 1
+    assert "in protocol isic2018-random42: 520 missing" in result.stderr
+    for folder in folders:
+        mask = Path(folder) / "a.png"
+        for case in load_protocol("ph2-external").ids("test"):
+            shutil.copy(mask, Path(folder) / f"{case}.png")
+        mask.unlink()
+        (Path(folder) / "empty.png").unlink()
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--protocol", "ph2-external"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("200 images")
+    assert "warning: 200 of 200 masks are not 256 x 256 as in ph2-external" in result.stderr
+
+
+def test_missed_lesions_and_false_alarms(folders: list[str]) -> None:
+    result = CliRunner().invoke(app, ["evaluate", folders[0], folders[0]])
+    assert "missed lesions: 0, false alarms: 0" in result.stdout.splitlines()
+    Image.fromarray(np.ones((1, 2), np.uint8)).save(Path(folders[1]) / "empty.png")
+    result = CliRunner().invoke(app, ["evaluate", *folders])
+    assert "missed lesions: 1, false alarms: 0" in result.stdout.splitlines()
+    result = CliRunner().invoke(app, ["evaluate", *folders[::-1]])
+    assert "missed lesions: 0, false alarms: 1" in result.stdout.splitlines()
 
 
 def test_json(folders: list[str]) -> None:
@@ -40,14 +99,18 @@ def test_json(folders: list[str]) -> None:
     assert scores["per_image"]["empty"]["dice"] is None
     assert scores["per_image"]["a"]["dice"] == pytest.approx(2 / 3)
     assert scores["undefined"]["dice"] == 1
-    assert set(scores) == {"pooled", "per_image_mean", "undefined", "per_image"}
+    assert scores["counts"]["a"] == {"tp": 1, "fp": 1, "tn": 0, "fn": 0}
+    assert (scores["missed"], scores["false_alarms"], scores["surface_tolerance"]) == (0, 0, 2)
+    tables = {"pooled", "per_image_mean", "undefined", "per_image", "counts"}
+    assert set(scores) == tables | {"missed", "false_alarms", "surface_tolerance", "comparisons"}
+    assert scores["comparisons"] == []
 
 
 def test_error(folders: list[str]) -> None:
     (Path(folders[0]) / "a.png").unlink()
     result = CliRunner().invoke(app, ["evaluate", *folders])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: {Path(folders[0]) / 'a.png'} is missing")
+    assert result.stderr.startswith(f"error: {folders[0]} has no file for a")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -93,6 +156,9 @@ def test_glands_as_json(gland_folders: list[str]) -> None:
         (["--min-size", "9"], "give --objects too"),
         (["--convention", "challenge"], "give --objects too"),
         (["--objects", "instances", "--min-size", "9"], "is for --objects core-border"),
+        (["--objects", "instances", "--out", "x"], "is for masks"),
+        (["--objects", "instances", "--compare", "x"], "is for masks"),
+        (["--images", "x"], "give --out too"),
     ],
 )
 def test_options_that_would_do_nothing(gland_folders: list[str], options: list[str], message: str) -> None:

@@ -1,5 +1,6 @@
 import inspect
 import json
+import math
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from monai_lightseg.cli.app import app
 from nnunet_trainers import commands, doctor
 from nnunet_trainers.doctor import Check
+from nnunet_trainers.seed_results import SeedResult, SeedTable
 
 GOOD = Check("torch", True, "2.8.0")
 BAD = Check("nnUNet_raw", False, "not set", "export nnUNet_raw=/path")
@@ -32,6 +34,44 @@ def test_arguments_pass_as_they_are(command: str, arguments: str, monkeypatch: p
     monkeypatch.setattr(commands, command, seen.append)
     assert lightseg(command, *arguments.split()).exit_code == 0
     assert seen == [arguments.split()]
+
+
+@pytest.mark.parametrize("arguments", ["18 2d 0 -tr X --c --seeds 3", "--seeds=3 18 2d 0 -tr X --c"])
+def test_seeds(arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], int]] = []
+    scores = [SeedResult(0, 0.5, 0.75), SeedResult(1, 1.0, math.nan)]
+
+    def train_seeds(passed: list[str], seeds: int) -> tuple[SeedTable, Path]:
+        seen.append((passed, seeds))
+        return SeedTable("Dataset018_ISIC", "X", "nnUNetPlans", "2d", "0", scores[: len(seen)]), tmp_path
+
+    monkeypatch.setattr(commands, "train_seeds", train_seeds)
+    one, two = lightseg("train", *arguments.split()), lightseg("train", *arguments.split())
+    assert seen == [(["18", "2d", "0", "-tr", "X", "--c"], 3)] * 2
+    assert [line.split() for line in one.output.splitlines()][-5:-1] == [
+        ["mean", "0.5000", "0.7500"],
+        ["std", "-", "-"],
+        ["min", "0.5000", "0.7500"],
+        ["max", "0.5000", "0.7500"],
+    ]
+    assert two.output == (
+        "Dataset018_ISIC 2d, fold 0, X, nnUNetPlans\n"
+        "validation Dice   per-image mean   pooled\n"
+        "seed 0                    0.5000   0.7500\n"
+        "seed 1                    1.0000      nan\n"
+        "mean                      0.7500      nan\n"
+        "std                       0.3536      nan\n"
+        "min                       0.5000      nan\n"
+        "max                       1.0000      nan\n"
+        f"wrote {tmp_path}\n"
+    )
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x"])
+def test_seeds_below_one(number: str) -> None:
+    result = lightseg("train", "18", "2d", "0", "-tr", "X", "--seeds", number)
+    assert result.exit_code == 2
+    assert "--seeds" in result.stderr
 
 
 def test_training_reaches_nnunet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

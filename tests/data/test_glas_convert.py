@@ -35,7 +35,7 @@ def no_nnunet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def written(tmp_path: Path, cases=None, **changes) -> Path:
     cases = cases or read_glas(write_glas(tmp_path / "glas", FEW))
     settings = {"dataset_id": 20, "name": "GlaS", "raw": tmp_path / "raw", "border": 2, "progress": False}
-    return write_nnunet_raw(cases, SPLIT, **settings | changes)
+    return write_nnunet_raw(cases, SPLIT, **settings | changes).folder
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_negative_border(tmp_path):
 def test_masks_are_written_as_before(tmp_path):
     cases = synthetic_cases(4, size=(32, 40))
     split = Split((cases[0].id,), (cases[1].id,), (cases[2].id,))
-    dataset = write_nnunet_raw(cases, split, dataset_id=1, name="Drawn", raw=tmp_path, progress=False)
+    dataset = write_nnunet_raw(cases, split, dataset_id=1, name="Drawn", raw=tmp_path, progress=False).folder
     np.testing.assert_array_equal(pixels(dataset / f"labelsTr/{cases[0].id}.png"), cases[0].read_pair()[1])
     assert not list(dataset.glob("instances*"))
 
@@ -202,6 +202,7 @@ def test_real_official_folder_reduces_to_the_labels_of_the_reduced_copy(tmp_path
     glas = Path(os.environ["LIGHTSEG_DATA"]) / "glas"
     split = Split(("train_1",), ("train_2",), ("testA_2", "testB_20"))
     cases = [ReducedCase(case) for case in read_glas(glas / "Warwick QU Dataset (Released 2016_07_08)")]
-    dataset = write_nnunet_raw(cases, split, dataset_id=20, name="GlaS", raw=tmp_path, border=6, progress=False)
+    settings = {"dataset_id": 20, "name": "GlaS", "raw": tmp_path, "border": 6, "progress": False}
+    dataset = write_nnunet_raw(cases, split, **settings).folder
     for path in sorted(dataset.glob("instancesT?/*.png")):
         np.testing.assert_array_equal(pixels(path), pixels(glas / "reduced" / f"{path.stem}_anno.png"))

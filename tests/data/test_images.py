@@ -10,6 +10,7 @@ from PIL import Image
 
 from monai_lightseg.data import read_mask, read_rgb
 from monai_lightseg.errors import LightsegError
+from tests.data.damage import check_reads_or_names, damage
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -22,14 +23,14 @@ def saved(path: Path, image: Image.Image) -> Path:
     return path
 
 
-def sixteen_bit_png(path: Path, colour_type: int, channels: int, value: int) -> Path:
+def sixteen_bit_png(path: Path, colour_type: int, channels: int, value: int, transparent: bytes = b"") -> Path:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     row = b"\0" + struct.pack(">H", value) * 4 * channels
     header = struct.pack(">IIBBBBB", 4, 4, 16, colour_type, 0, 0, 0)
-    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 4)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    middle = (chunk(b"tRNS", transparent) if transparent else b"") + chunk(b"IDAT", zlib.compress(row * 4))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IEND", b""))
     return path
 
 
@@ -84,12 +85,62 @@ def test_transparent_palette_entry_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"), [("CMYK", "a.jpg"), ("I;16", "a.png"), ("F", "a.tif"), ("I", "a.tif"), ("CMYK", "a.tif")]
+    ("mode", "name"), [("CMYK", "a.jpg"), ("F", "a.tif"), ("I", "a.tif"), ("CMYK", "a.tif"), ("LAB", "a.tif")]
 )
 def test_other_colour_modes_are_refused(tmp_path, mode, name):
     text = message(saved(tmp_path / name, Image.new(mode, (8, 6))), read_rgb)
     assert mode in text
     assert "convert it to 8-bit RGB" in text
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+def test_sixteen_bit_grey_is_scaled_from_its_own_least_and_largest_value(tmp_path, name, kind):
+    grey = np.array([[1000, 1300, 1600], [1601, 51000, 26000]], kind)
+    read = read_rgb(saved(tmp_path / name, Image.fromarray(grey)))
+    assert read.dtype == np.uint8
+    # A step of 50000 / 255 = 196 is one of 255; 25000 of 50000 is 127.5, rounded to even.
+    np.testing.assert_array_equal(read, np.repeat(np.array([[0, 2, 3], [3, 255, 128]])[..., None], 3, axis=2))
+
+
+@given(values=st.lists(st.integers(0, 65535), min_size=2, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_scaling_keeps_order_and_reaches_both_ends(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "wide.png"
+    grey = np.array([values], np.uint16)
+    Image.fromarray(grey).save(path)
+    read = read_rgb(path)[..., 0]
+    if len(set(values)) == 1:
+        assert not read.any()
+    else:
+        assert (read.min(), read.max()) == (0, 255)
+        assert (np.diff(read[0, np.argsort(grey[0], kind="stable")].astype(int)) >= 0).all()
+        exact = (grey - grey.min()) / np.ptp(grey) * 255.0
+        assert np.abs(read - exact).max() <= 0.5 + 1e-9
+
+
+def test_sixteen_bit_grey_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    grey = SQUARE.astype(np.uint16) * 40000
+    Image.fromarray(grey).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png")[..., 0], np.rot90(SQUARE * 255, 3))
+
+
+@pytest.mark.parametrize("reader", [read_rgb, read_mask])
+@pytest.mark.parametrize("value", [0, 7])
+def test_sixteen_bit_grey_with_a_transparent_value_is_refused(tmp_path, reader, value):
+    message(sixteen_bit_png(tmp_path / "a.png", 0, 1, 0, transparent=struct.pack(">H", value)), reader)
+
+
+def test_sixteen_bit_grey_with_transparency_per_pixel_is_refused(tmp_path):
+    assert "16 bits" in message(sixteen_bit_png(tmp_path / "a.png", 4, 2, 1), read_rgb)
+
+
+@pytest.mark.parametrize("reader", [read_rgb, read_mask])
+def test_sixteen_bit_grey_with_white_as_zero_is_refused(tmp_path, reader):
+    Image.fromarray(SQUARE.astype(np.uint16) * 65535).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert "white as 0" in message(tmp_path / "a.tif", reader)
 
 
 @pytest.mark.parametrize("reader", [read_rgb, read_mask])
@@ -230,13 +281,5 @@ class TestDamagedFiles:
 def test_damaged_bytes_raise_nothing_else(tmp_path_factory, suffix, flips):
     path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
     Image.fromarray(COLOUR).save(path)
-    content = bytearray(path.read_bytes())
-    for place, change in flips:
-        content[int(place * len(content))] ^= change
-    path.write_bytes(content)
-    try:
-        read = read_rgb(path)
-    except LightsegError as error:
-        assert str(path) in str(error)
-    else:
-        assert read.ndim == 3
+    damage(path, flips)
+    check_reads_or_names(path)

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_lightseg import __version__
 from monai_lightseg.data import (
     Case,
+    CrossValidation,
     FileCase,
     Split,
     check_splits,
+    ids_checksum,
     install_splits,
     random_split,
     synthetic_cases,
@@ -30,7 +33,7 @@ def no_nnunet_environment(monkeypatch):
 def written(raw: Path, cases: list[Case] = CASES, split: Split = SPLIT, **changes) -> Path:
     return write_nnunet_raw(
         cases, split, **{"dataset_id": 18, "name": "Drawn", "raw": raw, "progress": False} | changes
-    )
+    ).folder
 
 
 def refused(raw: Path, **changes) -> str:
@@ -47,7 +50,10 @@ def test_layout(tmp_path):
     folder = written(tmp_path)
     assert folder == tmp_path / "Dataset018_Drawn"
     assert names(tmp_path) == ["Dataset018_Drawn"]
-    assert names(folder) == ["dataset.json", "imagesTr", "imagesTs", "labelsTr", "labelsTs", "splits_final.json"]
+    assert names(folder) == [
+        *("dataset.json", "imagesTr", "imagesTs", "labelsTr", "labelsTs"),
+        *("lightseg_conversion.json", "splits_final.json"),
+    ]
     assert names(folder / "imagesTr") == sorted(f"{case}_0000.png" for case in KEPT)
     assert names(folder / "labelsTr") == sorted(f"{case}.png" for case in KEPT)
     assert names(folder / "imagesTs") == sorted(f"{case}_0000.png" for case in SPLIT.test)
@@ -87,9 +93,80 @@ def test_resize(tmp_path):
 
 def test_cases_outside_the_split_and_no_test_part(tmp_path):
     folder = written(tmp_path, split=Split((CASES[0].id,), (CASES[1].id,), ()), foreground="mole")
-    assert names(folder) == ["dataset.json", "imagesTr", "labelsTr", "splits_final.json"]
+    assert names(folder) == [*("dataset.json", "imagesTr", "labelsTr", "lightseg_conversion.json", "splits_final.json")]
     assert len(names(folder / "imagesTr")) == 2
     assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "mole": 1}
+
+
+def test_what_was_done_is_written_down(tmp_path):
+    folder = written(tmp_path, size=(48, 24), protocol="drawn")
+    ids = {"train": SPLIT.train, "val": SPLIT.val, "test": SPLIT.test}
+    assert json.loads((folder / "lightseg_conversion.json").read_text()) == {
+        "version": __version__,
+        "protocol": "drawn",
+        "counts": {part: len(names) for part, names in ids.items()},
+        "sha256": {part: ids_checksum(names) for part, names in ids.items()},
+        "size": [48, 24],
+        "interpolation": {"image": "bilinear", "mask": "nearest"},
+        "mismatched": 0,
+    }
+
+
+def test_cross_validation(tmp_path):
+    ids = [case.id for case in CASES]
+    folds = CrossValidation((tuple(ids[:2]), tuple(ids[2:4]), (ids[4],)))
+    folder = written(tmp_path, split=folds, preprocessed=tmp_path / "preprocessed")
+    assert names(folder) == [*("dataset.json", "imagesTr", "labelsTr", "lightseg_conversion.json", "splits_final.json")]
+    splits = json.loads((folder / "splits_final.json").read_text())
+    assert [fold["val"] for fold in splits] == [ids[:2], ids[2:4], [ids[4]]]
+    assert splits[1]["train"] == [*ids[:2], ids[4]]
+    check_splits(folder, tmp_path / "preprocessed/Dataset018_Drawn")
+    assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 5
+    done = json.loads((folder / "lightseg_conversion.json").read_text())
+    assert done["counts"] == {"fold0": 2, "fold1": 2, "fold2": 1}
+    assert done["sha256"]["fold2"] == ids_checksum(ids[4:5])
+
+
+def test_cases_that_only_test(tmp_path):
+    split = Split((), (), tuple(case.id for case in CASES))
+    folder = written(tmp_path / "raw", split=split, preprocessed=tmp_path / "preprocessed")
+    assert names(folder) == ["dataset.json", "imagesTs", "labelsTs", "lightseg_conversion.json"]
+    assert len(names(folder / "imagesTs")) == len(CASES)
+    assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 0
+    assert names(tmp_path) == ["raw"]
+
+
+def cases_of_two_sizes(folder: Path) -> list[FileCase]:
+    """The second and the third have masks of another size, the third one as high as its image."""
+    cases = []
+    for number, shape in enumerate([(32, 40), (64, 80), (32, 41)]):
+        paths = folder / f"{number}.png", folder / f"{number}_mask.png"
+        Image.fromarray(CASES[number].read_image()).save(paths[0])
+        Image.fromarray(np.triu(np.full(shape, 255, np.uint8))).save(paths[1])
+        cases.append(FileCase(str(number), *paths))
+    return cases
+
+
+def test_pairs_of_different_size_are_resized_each_on_its_own(tmp_path):
+    cases = cases_of_two_sizes(tmp_path)
+    split = Split(("0",), ("1",), ("2",))
+    conversion = write_nnunet_raw(
+        cases, split, dataset_id=1, name="X", raw=tmp_path / "raw", size=(20, 24), progress=False
+    )
+    assert conversion.mismatched == ("1", "2")
+    for case, part in zip(cases, ("Tr", "Tr", "Ts"), strict=True):
+        image = Image.open(case.image_path).resize((24, 20), Image.Resampling.BILINEAR)
+        mask = np.asarray(Image.open(case.mask_path).resize((24, 20), Image.Resampling.NEAREST)) // 255
+        np.testing.assert_array_equal(Image.open(conversion.folder / f"images{part}/{case.id}_0000.png"), image)
+        np.testing.assert_array_equal(Image.open(conversion.folder / f"labels{part}/{case.id}.png"), mask)
+    assert json.loads((conversion.folder / "lightseg_conversion.json").read_text())["mismatched"] == 2
+
+
+def test_pairs_of_different_size_are_refused_without_one(tmp_path):
+    cases = cases_of_two_sizes(tmp_path)
+    lines = refused(tmp_path / "raw", cases=cases, split=Split(("0",), ("1",), ("2",))).splitlines()
+    assert [line.split()[0] for line in lines] == [str(case.image_path) for case in cases[1:]]
+    assert names(tmp_path / "raw") == []
 
 
 def test_split_goes_where_nnunet_reads_it(tmp_path, monkeypatch):
@@ -202,6 +279,25 @@ def test_unwritable_targets(tmp_path):
     text = refused(tmp_path / "raw", preprocessed=tmp_path / "file")
     assert "cannot be written" in text
     assert names(tmp_path / "raw") == []
+    (tmp_path / "raw" / "Dataset018_Drawn").touch()
+    assert "Dataset018_Drawn is a file" in refused(tmp_path / "raw", overwrite=True)
+
+
+def test_a_folder_of_other_things_is_never_replaced(tmp_path):
+    (tmp_path / "Dataset018_Drawn").mkdir()
+    (tmp_path / "Dataset018_Drawn" / "thesis.tex").touch()
+    assert "holds other files and no dataset.json" in refused(tmp_path, overwrite=True)
+    assert names(tmp_path / "Dataset018_Drawn") == ["thesis.tex"]
+
+
+def test_a_folder_that_holds_the_cases_is_never_replaced(tmp_path):
+    folder = tmp_path / "Dataset018_Drawn"
+    folder.mkdir()
+    (folder / "dataset.json").touch()
+    cases = cases_of_two_sizes(folder)
+    text = refused(tmp_path, cases=cases, split=Split(("0",), ("1",), ("2",)), size=(8, 8), overwrite=True)
+    assert "holds the cases themselves" in text
+    assert len(names(folder)) == 7
 
 
 def test_progress_goes_to_stderr(tmp_path, capsys):

@@ -1,22 +1,17 @@
 """The examples of docs/gland_metrics.md run and print what the page says."""
 
-import contextlib
-import io
 import json
 import re
 from pathlib import Path
+
+from tests.pages import run_examples
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gland_metrics.md").read_text()
 
 
 def test_examples():
-    namespace, printed = {}, io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-            exec(block, namespace)
-    (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    assert printed.getvalue() == shown
+    run_examples("gland_metrics.md")
 
 
 def test_ratios_are_those_of_the_benchmark():

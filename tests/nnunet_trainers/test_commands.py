@@ -1,15 +1,19 @@
 import importlib.util
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers.activation import VARIABLE, shim_directory
-from nnunet_trainers.commands import predict, train
+from nnunet_trainers.commands import TRAINING_PROCESS, predict, train, train_seeds
 
 NAME = "Dataset018_ISIC"
 TRAIN = ["18", "2d", "0", "-tr", "nnUNetTrainerNmODEDecoder_5epochs", "-device", "cpu", "--c"]
@@ -157,3 +161,107 @@ def test_help_of_nnunet_needs_nothing(calls: list[list[str]], monkeypatch: pytes
     train(["-h"])
     predict(["-h"])
     assert [arguments[-1] for arguments in calls] == ["-h", "-h"]
+
+
+def test_train_refuses_labels_of_three_channels(calls: list[list[str]], tmp_path: Path) -> None:
+    raw = tmp_path / "nnUNet_raw" / NAME
+    (raw / "labelsTr").mkdir()
+    (raw / "dataset.json").write_text(json.dumps({"channel_names": {"0": "R"}, "file_ending": ".png"}))
+    Image.new("RGB", (4, 4)).save(raw / "labelsTr" / "a.png")
+    with pytest.raises(
+        LightsegError, match=rf"{re.escape(str(raw))}/labelsTr/a\.png \(3 channels\); save them as grey"
+    ):
+        train(TRAIN)
+    assert calls == []
+    Image.new("L", (4, 4)).save(raw / "labelsTr" / "a.png")
+    train(TRAIN)
+
+
+class Trainings:
+    """In place of the processes that train: what they are given, and the results they leave."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.commands: list[list[str]] = []
+        self.failing = ""
+
+    def __call__(self, command: list[str], check: bool) -> SimpleNamespace:
+        assert command[:2] == [sys.executable, "-c"]
+        assert os.environ[VARIABLE] == str(shim_directory())
+        self.commands.append(command[3:])
+        trainer = command[-1]
+        if trainer == self.failing:
+            return SimpleNamespace(returncode=7)
+        folder = self.results / NAME / f"{trainer}__nnUNetPlans__2d" / "fold_0"
+        (folder / "validation").mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoint_final.pth").touch()
+        dice = int(trainer[-1]) / 8
+        scores = {"Dice": dice, "TP": 1, "FP": 1, "FN": 1}
+        summary = {"foreground_mean": scores, "mean": {"1": scores}, "metric_per_case": [{"metrics": {"1": scores}}]}
+        (folder / "validation" / "summary.json").write_text(json.dumps(summary))
+        return SimpleNamespace(returncode=0)
+
+
+@pytest.fixture
+def trainings(calls: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    made = Trainings(tmp_path / "nnUNet_results")
+    monkeypatch.setattr(subprocess, "run", made)
+    return made
+
+
+ULITE = "nnUNetTrainerULite_5epochs"
+
+
+def test_seeds_run_one_after_the_other(trainings: Trainings) -> None:
+    arguments = ["18", "2d", "0", "-tr", ULITE, "-device", "cpu", "--c"]
+    table, path = train_seeds(arguments, 3)
+    assert trainings.commands == [[*arguments, "-tr", f"{ULITE}_seed{seed}"] for seed in range(3)]
+    assert [(result.seed, result.mean_dice, result.pooled_dice) for result in table.seeds] == [
+        (0, 0.0, 0.5),
+        (1, 0.125, 0.5),
+        (2, 0.25, 0.5),
+    ]
+    assert table.over_seeds["mean_dice"].mean == 0.125
+    assert path == trainings.results / NAME / f"seeds_{ULITE}__nnUNetPlans__2d__fold_0.json"
+    assert path.is_file()
+
+
+def test_the_process_that_trains_is_nnunets_command() -> None:
+    pytest.importorskip("nnunetv2")
+    help_page = subprocess.run(
+        [sys.executable, "-c", TRAINING_PROCESS, "-h"], capture_output=True, text=True, check=True
+    )
+    assert "-pretrained_weights" in help_page.stdout
+
+
+def test_seeds_that_are_there_are_not_trained_again(trainings: Trainings) -> None:
+    arguments = ["18", "2d", "0", "-tr", ULITE, "-device", "cpu"]
+    train_seeds(arguments, 2)
+    (trainings.results / NAME / f"{ULITE}_seed0__nnUNetPlans__2d" / "fold_0" / "validation" / "summary.json").unlink()
+    trainings.commands.clear()
+    trainings.failing = f"{ULITE}_seed2"
+    with pytest.raises(LightsegError, match=r"seed 2 failed \(exit 7\), .*--c"):
+        train_seeds(arguments, 3)
+    assert [command[-1] for command in trainings.commands] == [f"{ULITE}_seed0", f"{ULITE}_seed2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds", "said"),
+    [
+        (["18", "2d", "0", "-tr", ULITE], 0, "--seeds is 0; give 1 or more"),
+        (["18", "2d", "0", "-tr", f"{ULITE}_seed1"], 2, f"without a seed in its name, .*such as -tr {ULITE}$"),
+        (["18", "2d", "0"], 2, "needs a trainer of monai-lightseg .*, not nnUNetTrainer;"),
+        (["18", "2d", "0", "-tr", "nnUNetTrainer_5epochs"], 2, "needs a trainer of monai-lightseg"),
+        (["18", "2d", "0", "-tr", ULITE, "--val"], 2, "--val does not go with --seeds"),
+        (["18", "2d", "0", "-tr", ULITE, "--val_best"], 2, "--val_best does not go with --seeds"),
+        (["18", "2d", "0", "-tr", ULITE, "--disable_checkpointing"], 2, "--disable_checkpointing does not go"),
+        (["18", "2d", "-tr", ULITE], 2, "give dataset, configuration and fold, such as 18 2d 0, not '18 2d'"),
+        (["17", "2d", "0", "-tr", ULITE], 2, "dataset '17'"),
+        (["18", "2d", "0", "-tr", ULITE, "-p", "Other"], 2, r"Other\.json does not exist"),
+    ],
+)
+def test_seeds_are_refused(arguments: list[str], seeds: int, said: str, trainings: Trainings) -> None:
+    with pytest.raises(LightsegError, match=said) as error:
+        train_seeds(arguments, seeds)
+    assert "\n" not in str(error.value)
+    assert trainings.commands == []

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers import doctor
 from nnunet_trainers.activation import VARIABLE, shim_directory
-from nnunet_trainers.doctor import Check, check_folder, examine, require_splits
+from nnunet_trainers.doctor import Check, check_folder, examine, require_channels, require_splits
 
 SPLIT = [{"train": ["a", "b"], "val": ["c"]}]
 NAME = "Dataset018_ISIC"
@@ -155,3 +156,32 @@ def test_dataset_without_a_raw_folder(folders: dict[str, Path], monkeypatch: pyt
     check = by_name(examine(NAME))["dataset"]
     assert not check.ok
     assert str(folders["nnUNet_raw"] / NAME) in check.detail
+
+
+def test_channels_of_labels_and_images(dataset: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nnunetv2")
+    monkeypatch.setattr(doctor, "_check_trainers", list)
+    raw = dataset["nnUNet_raw"].parent
+    (raw / "dataset.json").write_text(json.dumps({"channel_names": {"0": "R", "1": "G"}, "file_ending": ".png"}))
+    for folder in ("imagesTr", "labelsTr"):
+        (raw / folder).mkdir()
+    for case in "ab":
+        for channel in range(2):
+            Image.new("L", (4, 4)).save(raw / "imagesTr" / f"{case}_000{channel}.png")
+        Image.new("L", (4, 4)).save(raw / "labelsTr" / f"{case}.png")
+    require_channels("18")
+    checks = by_name(examine("18"))
+    assert checks["labels"] == Check("labels", True, "2 of one channel")
+    assert checks["images"] == Check("images", True, "2 of 2 channels")
+
+    Image.new("RGBA", (4, 4)).save(raw / "imagesTr" / "b_0000.png")
+    Image.new("RGB", (4, 4)).save(raw / "labelsTr" / "b.png")
+    checks = by_name(examine("18"))
+    assert checks["labels"].detail == f"labels that have not one channel: {raw}/labelsTr/b.png (3 channels)"
+    assert checks["images"].detail.startswith("images that have not the 2 channels of channel_names: ")
+    assert "b_0000.png + " in checks["images"].detail
+    with pytest.raises(LightsegError, match=r"labelsTr/b\.png \(3 channels\); save them as grey pictures"):
+        require_channels("18")
+
+    (raw / "dataset.json").write_text("{")
+    assert not by_name(examine("18"))["dataset.json"].ok

@@ -12,6 +12,7 @@ pytest.importorskip("nnunetv2")
 pytest.importorskip("matplotlib")
 
 from monai_lightseg.data import Split
+from monai_lightseg.metrics import EMPTY_MASKS, METRICS
 from monai_lightseg.workflows.demo_report import DemoFacts, demo_report
 from monai_lightseg.workflows.evaluation import evaluate_folders
 from nnunet_trainers.plans import light_architecture
@@ -103,7 +104,9 @@ def test_what_it_tells(facts: DemoFacts) -> None:
     head = page.rows.index(["", "pooled", "per-image mean", "images left out"])
     pooled, mean = facts.scores.pooled["dice"], facts.scores.per_image_mean["dice"]
     assert page.rows[head + 1] == ["dice", f"{pooled:.4f}", f"{mean:.4f}", "0"]
-    head = page.rows.index(["case", "dice", "iou", "sensitivity", "specificity", "accuracy"])
+    distance = facts.scores.per_image_mean["hd95"]
+    assert page.rows[head + 8] == ["hd95", "", f"{distance:.4f}", "0"]
+    head = page.rows.index(["case", *METRICS])
     assert [row[0] for row in page.rows[head + 1 :]] == sorted(CASES)
 
 
@@ -142,3 +145,12 @@ def test_scores_that_do_not_exist(facts: DemoFacts, tmp_path: Path) -> None:
     scores = evaluate_folders(facts.predictions, facts.labels, progress=False)
     page = Page(demo_report(replace(facts, scores=scores)))
     assert ["dice", "nan", "nan", "10"] in page.rows
+
+
+def test_missed_lesions_are_told(facts: DemoFacts) -> None:
+    for case in CASES[:3]:
+        Image.fromarray(np.zeros((48, 64), np.uint8)).save(facts.predictions / f"{case}.png")
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(facts.labels / f"{CASES[3]}.png")
+    scores = evaluate_folders(facts.predictions, facts.labels, progress=False)
+    html = demo_report(replace(facts, scores=scores))
+    assert f"Missed lesions: 3. False alarms: 1. {EMPTY_MASKS}" in html

@@ -79,12 +79,7 @@ def rgba_mask(isic: Path) -> Path:
     return mask_of(isic, 3)
 
 
-def other_size(isic: Path) -> Path:
-    Image.fromarray(np.zeros((10, 10), np.uint8)).save(mask_of(isic, 3))
-    return mask_of(isic, 3)
-
-
-@pytest.mark.parametrize("damage", [corrupt_image, missing_mask, rgba_mask, other_size])
+@pytest.mark.parametrize("damage", [corrupt_image, missing_mask, rgba_mask])
 def test_bad_data(damage, isic: Path, tmp_path: Path, stages: list[str]) -> None:  # type: ignore[no-untyped-def]
     bad = damage(isic)
     result = CliRunner().invoke(app, ["demo", "--data", str(isic), "--out", str(tmp_path / "out")])
@@ -94,6 +89,13 @@ def test_bad_data(damage, isic: Path, tmp_path: Path, stages: list[str]) -> None
     assert "Traceback" not in result.stderr
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "child.lock", "state.json"}
+
+
+def test_a_mask_of_another_size_is_resized_and_counted(isic: Path, tmp_path: Path, stages: list[str]) -> None:
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(mask_of(isic, 3))
+    result = CliRunner().invoke(app, ["demo", "--data", str(isic), "--out", str(tmp_path / "out")])
+    assert (result.exit_code, stages) == (0, CHILDREN)
+    assert "1 pairs of different size, each resized on its own\n" in result.stderr
 
 
 def test_too_few_images(isic: Path, tmp_path: Path, stages: list[str]) -> None:
