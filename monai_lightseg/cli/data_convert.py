@@ -1,5 +1,6 @@
 """`lightseg data convert`: a data set written for nnU-Net or for MONAI."""
 
+import json
 import os
 import shlex
 import sys
@@ -227,7 +228,7 @@ def _say_what_is_next(folder: Path, dataset_id: int | None, *, trains: bool) -> 
         key = "training" if trains else "test"
         text = (
             "from monai.data import load_decathlon_datalist; "
-            f"print(load_decathlon_datalist({str(folder / DATALIST_FILE)!r}, True, {key!r})[0])"
+            f"print(load_decathlon_datalist({json.dumps(str(folder / DATALIST_FILE))}, True, {json.dumps(key)})[0])"
         )
         command = f"python -c {shlex.quote(text)}"
     elif trains:

@@ -112,7 +112,7 @@ def evaluate_models(
     if protocol is not None:
         check_test_ids(protocol, [match.id for match in matches[0]])
     model, *others = (
-        Evaluated(name, tuple(of_model), _score(name, of_model, surface_tolerance, progress))
+        Evaluated(name, tuple(of_model), _score(of_model, surface_tolerance, progress))
         for name, of_model in zip(_names(predictions), matches, strict=True)
     )
     comparisons = compare_models(model.scores, {other.name: other.scores for other in others}) if others else []
@@ -130,9 +130,9 @@ def read_masks(match: Match) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return predicted, true
 
 
-def _score(name: str, matches: Sequence[Match], surface_tolerance: float, progress: bool) -> BinaryScores:
+def _score(matches: Sequence[Match], surface_tolerance: float, progress: bool) -> BinaryScores:
     def masks() -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-        for match in tqdm(matches, desc=f"evaluate {name}", unit="image", disable=not progress):
+        for match in tqdm(matches, desc="evaluate", unit="image", disable=not progress):
             yield (match.id, *read_masks(match))
 
     return score_binary_masks(masks(), surface_tolerance=surface_tolerance)

@@ -279,7 +279,7 @@ def test_protocol_that_only_tests(folder: Path, tmp_path: Path, to: str, monkeyp
     # There is no split to lose.
     assert "nnUNet_preprocessed" not in result.stderr
     last = result.stdout.splitlines()[-1]
-    assert ("lightseg nnunet predict -i" if to == "nnunet" else "'\"'\"'test'\"'\"'") in last
+    assert ("lightseg nnunet predict -i" if to == "nnunet" else ', True, "test")') in last
 
 
 def test_a_protocol_that_does_not_fit(folder: Path, tmp_path: Path) -> None:
