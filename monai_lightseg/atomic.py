@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and locks on them."""
 
 import secrets
 import shutil
@@ -13,7 +13,9 @@ try:
 except ImportError:  # Windows: there nothing is locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PartialFolder", "atomic_folder", "resumable_folder", "write_bytes", "write_text"]
+__all__ = ["HAS_LOCKS", "PartialFolder", "atomic_folder", "resumable_folder", "take_lock", "write_bytes", "write_text"]
+
+HAS_LOCKS = fcntl is not None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -105,16 +107,8 @@ def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
             work.rmdir()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as stream:
-        if not (_taken(stream) and path.exists()):  # the process that had the lock may just have removed the file
-            raise BlockingIOError(f"{path} is taken")
-        yield
-
-
-def _taken(lock: IO[str]) -> bool:
-    """Take the lock if nobody has it; whether this process has it now."""
+def take_lock(lock: IO[str]) -> bool:
+    """Take the lock on an open file if no other process has it; whether this process has it now."""
     if fcntl is None:
         return True
     try:
@@ -122,6 +116,14 @@ def _taken(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as stream:
+        if not (take_lock(stream) and path.exists()):  # the process that had the lock may just have removed the file
+            raise BlockingIOError(f"{path} is taken")
+        yield
 
 
 def _begin(work: Path, path: Path, request: str) -> PartialFolder:

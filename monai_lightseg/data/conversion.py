@@ -23,7 +23,7 @@ from monai_lightseg import __version__
 from monai_lightseg.atomic import PartialFolder, resumable_folder, write_bytes
 from monai_lightseg.data.cases import Case, Label
 from monai_lightseg.data.listing import first_few
-from monai_lightseg.data.protocols import ids_checksum
+from monai_lightseg.data.protocols import INTERPOLATION, ids_checksum
 from monai_lightseg.data.splits import CrossValidation, Split
 from monai_lightseg.errors import LightsegError
 
@@ -203,7 +203,7 @@ def conversion_text(
         "counts": {name: len(ids) for name, ids in parts.items()},
         "sha256": {name: ids_checksum(ids) for name, ids in parts.items() if ids},
         "size": size,
-        "interpolation": None if size is None else {"image": "bilinear", "mask": "nearest"},
+        "interpolation": None if size is None else INTERPOLATION,
         "mismatched": len(mismatched),
     }
     return json.dumps(content, indent=2) + "\n"

@@ -14,6 +14,7 @@ from monai_lightseg.data.splits import CrossValidation, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = [
+    "INTERPOLATION",
     "Protocol",
     "ProtocolPart",
     "check_test_ids",
@@ -26,7 +27,7 @@ __all__ = [
 _SHIPPED = Path(__file__).parent / "protocol_files"
 _SPLIT_PARTS = ("train", "val", "test")
 # What the writers do when they resize; a protocol that asks for something else would not be followed.
-_INTERPOLATION = {"image": "bilinear", "mask": "nearest"}
+INTERPOLATION = {"image": "bilinear", "mask": "nearest"}
 _OTHER_YEAR = {"isic2017": "ISIC 2018's training part", "isic2018": "ISIC 2017"}
 
 
@@ -351,7 +352,7 @@ _PROTOCOL_KEYS: _Keys = {
     "data_set": (lambda value: value in get_args(Kind), f"one of {', '.join(get_args(Kind))}"),
     "source": _TEXT,
     "image_size": (_is_size, "[height, width] or null"),
-    "interpolation": (lambda value: value in (_INTERPOLATION, None), f"{json.dumps(_INTERPOLATION)} or null"),
+    "interpolation": (lambda value: value in (INTERPOLATION, None), f"{json.dumps(INTERPOLATION)} or null"),
     "metric": _TEXT,
     "notes": (_are_texts, "a list of texts"),
     "parts": (lambda value: isinstance(value, dict), "an object in braces"),

@@ -11,13 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from monai_lightseg.atomic import write_text
+from monai_lightseg.atomic import HAS_LOCKS, take_lock, write_text
 from monai_lightseg.errors import LightsegError
-
-try:
-    import fcntl
-except ImportError:  # Windows: there the demo runs unlocked
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["DemoFolder", "fingerprint", "remove_folder"]
 
@@ -66,13 +61,13 @@ class DemoFolder:
         Raises:
             LightsegError: another demo works in the folder, or what a killed one left there cannot be ended.
         """
-        if fcntl is None:
+        if not HAS_LOCKS:
             yield ()
             return
         with self._lock.open("a") as own, self._child_lock.open("a") as shared:
-            if not _taken(own):
+            if not take_lock(own):
                 raise LightsegError(f"another demo works in {self.work}: wait for it, end it, or use another --out")
-            if not _taken(shared):
+            if not take_lock(shared):
                 self._end_orphan(shared)
             yield (shared.fileno(),)
 
@@ -90,7 +85,7 @@ class DemoFolder:
             with suppress(ProcessLookupError):  # it ended just now
                 os.killpg(int(self._child.read_text(encoding="utf-8")), signal.SIGKILL)
         end = time.monotonic() + _ORPHAN_SECONDS
-        while not _taken(lock):
+        while not take_lock(lock):
             if time.monotonic() > end:
                 raise LightsegError(
                     f"a process of a killed demo still works in {self.work}: end it, or use another --out"
@@ -162,12 +157,3 @@ def _is_ours(report: Path) -> bool:
             return stream.readline().strip() == _REPORT_MARK
     except OSError:
         return False
-
-
-def _taken(lock: IO[str]) -> bool:
-    """Take the lock if nobody has it; whether this process has it now."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
