@@ -1,8 +1,9 @@
 """Files and folders that appear whole or not at all, and locks on them."""
 
+import errno
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ except ImportError:  # Windows: there nothing is locked
 __all__ = ["HAS_LOCKS", "PartialFolder", "atomic_folder", "resumable_folder", "take_lock", "write_bytes", "write_text"]
 
 HAS_LOCKS = fcntl is not None
+# What a file system without locks answers: Lustre and FUSE may have none, NFS needs a service for them.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,7 +78,7 @@ class PartialFolder:
 
 
 @contextmanager
-def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
+def resumable_folder(path: Path, request: str, check: Callable[[], None] = lambda: None) -> Iterator[PartialFolder]:
     """Yield a folder to write in; when the block ends without an error it replaces `path`.
 
     The work lies in `.NAME.partial` beside `path`. An interrupt (KeyboardInterrupt, SystemExit, a kill) leaves it there
@@ -85,6 +88,8 @@ def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
     Args:
         path: the folder to make.
         request: a text that differs where the content would.
+        check: raises an error where `path` is not to be replaced; it is called once no other process can write there,
+            and earlier work outlives its error.
 
     Raises:
         BlockingIOError: another process is writing this folder.
@@ -94,12 +99,17 @@ def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
     work.mkdir(parents=True, exist_ok=True)
     try:
         with _locked(work / "lock"):
+            _put_back(work / "replaced", path)  # where a kill came in the middle of `_replace`
+            keep = (work / "content").exists()
             try:
-                partial = _begin(work, path, request)
+                check()
+                keep = False
+                partial = _begin(work, request)
                 yield partial
                 _replace(path, partial.content, work / "replaced")
             except Exception:
-                shutil.rmtree(work, ignore_errors=True)
+                if not keep:
+                    shutil.rmtree(work, ignore_errors=True)
                 raise
             shutil.rmtree(work, ignore_errors=True)
     finally:
@@ -108,13 +118,19 @@ def resumable_folder(path: Path, request: str) -> Iterator[PartialFolder]:
 
 
 def take_lock(lock: IO[str]) -> bool:
-    """Take the lock on an open file if no other process has it; whether this process has it now."""
+    """Take the lock on an open file if no other process has it; whether this process may go on.
+
+    It may, too, where the system or the file system has no locks.
+    """
     if fcntl is None:
         return True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     return True
 
 
@@ -126,11 +142,11 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _begin(work: Path, path: Path, request: str) -> PartialFolder:
-    _put_back(work / "replaced", path)  # where a kill came in the middle of `_replace`
+def _begin(work: Path, request: str) -> PartialFolder:
     content, notes, record = work / "content", work / "notes", work / "request"
-    recorded = record.read_text(encoding="utf-8") if record.exists() else None
-    if recorded == request and content.exists():
+    # A record without content is of a process that was killed once all was done.
+    recorded = record.read_text(encoding="utf-8") if record.exists() and content.exists() else None
+    if recorded == request:
         return PartialFolder(content, notes, "continued")
     record.unlink(missing_ok=True)  # first: it must not outlive the files it tells of
     for folder in (content, notes):

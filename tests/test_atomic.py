@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_lightseg import atomic
 from monai_lightseg.atomic import atomic_folder, resumable_folder, write_bytes, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +155,65 @@ def test_a_kill_after_the_renamings(tmp_path):
     finished(made, "b")
     assert names(tmp_path) == ["made"]
     assert names(made) == ["last"]
+
+
+def test_a_kill_before_the_last_cleaning_is_nothing_to_speak_of(tmp_path):
+    made = tmp_path / "made"
+    interrupted(made, "b")
+    (tmp_path / WORK / "content").rename(made)
+    assert finished(made, "c") == "new"
+    assert names(tmp_path) == ["made"]
+
+
+def refuse() -> None:
+    raise ValueError("not to be replaced")
+
+
+def refused(made: Path) -> None:
+    with pytest.raises(ValueError, match="not to be replaced"), resumable_folder(made, "b", refuse):
+        pytest.fail("it was begun")
+
+
+def test_a_refusal_keeps_earlier_work_and_leaves_nothing_else(tmp_path):
+    made = tmp_path / "made"
+    finished(made, "a")
+    refused(made)
+    assert names(tmp_path) == ["made"]
+    interrupted(made, "b", "first")
+    refused(made)
+    assert finished(made, "b") == "continued"
+    assert names(made) == ["first", "last"]
+
+
+def test_the_check_sees_the_old_folder_that_a_kill_set_aside(tmp_path):
+    made = tmp_path / "made"
+    finished(made, "a")
+    interrupted(made, "b", "first")
+    made.rename(tmp_path / WORK / "replaced")
+    seen = []
+    with resumable_folder(made, "b", lambda: seen.extend(names(made))):
+        pass
+    assert seen == ["last"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file locks are POSIX")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic.fcntl, "flock", flock)
+    assert finished(tmp_path / "made", "a") == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file locks are POSIX")
+def test_other_errors_of_a_lock_are_errors(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(atomic.fcntl, "flock", flock)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        finished(tmp_path / "made", "a")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file locks are POSIX")

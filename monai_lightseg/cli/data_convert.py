@@ -15,7 +15,7 @@ from monai_lightseg.cli.values import read_size
 from monai_lightseg.errors import LightsegError
 
 if TYPE_CHECKING:
-    from monai_lightseg.data import CrossValidation, DataSet, Protocol, Split
+    from monai_lightseg.data import DataSet, Folds, Protocol, Split
 
 __all__ = ["convert"]
 
@@ -94,6 +94,7 @@ def convert(
     limits = {"--limit-train": limit_train, "--limit-val": limit_val, "--limit-test": limit_test}
     if protocol is not None:
         _refuse({"--train-ids": train_ids, **shares, **limits}, "is not for a --protocol, which names every case")
+        _refuse({"--reduce": reduce or None}, "is not for a --protocol, which says the size of the images")
     if id_files:
         _refuse(shares, "is for a random split, and the id files name every case")
     if to == "nnunet" and dataset_id is None:
@@ -115,12 +116,11 @@ def convert(
     data_set = read_data_set(directory)
     if not data_set.objects:
         _refuse({"--border": border, "--reduce": reduce or None}, f"is for GlaS only, and {directory} is not")
-    if folder.resolve().is_relative_to(directory.resolve()):
-        raise LightsegError(f"{folder} lies inside {directory}; choose a folder outside it with --out")
+    _refuse_among_cases(folder, directory, data_set)
     rules = None if protocol is None else load_protocol(protocol)
     if rules is None:
         listed = _divide(data_set, id_files, val, test)
-        split: Split | CrossValidation = listed.limited(train=limit_train, val=limit_val, test=limit_test, seed=SEED)
+        split: Split | Folds = listed.limited(train=limit_train, val=limit_val, test=limit_test, seed=SEED)
         left_out = len(data_set.cases) - len(listed.ids)
     else:
         split = rules.select(data_set)
@@ -133,7 +133,7 @@ def convert(
         "name": name or NAMES.get(data_set.kind) or safe_name(directory.resolve().name),
         "size": sides,
         "foreground": data_set.foreground,
-        "protocol": None if rules is None else rules.name,
+        "protocol": rules.name if rules is not None and sides == rules.image_size else None,
         "overwrite": overwrite,
     }
     cases = [ReducedCase(case) for case in data_set.cases] if reduce else data_set.cases
@@ -177,6 +177,17 @@ def _datalist_folder(out: Path | None) -> Path:
     return out
 
 
+def _refuse_among_cases(folder: Path, directory: Path, data_set: "DataSet") -> None:
+    """Refuse a folder among the files of the data set, where it would be read as one of them."""
+    above = {directory, *directory.parents}
+    paths = [path for case in data_set.cases for path in case.paths]
+    holders = {up for path in paths for up in path.parents if up == path.parent or up not in above}
+    target = folder.resolve()
+    for holder in sorted(holders):
+        if target.is_relative_to(holder.resolve()):
+            raise LightsegError(f"{folder} lies inside {holder}, among the cases; choose another folder with --out")
+
+
 def _divide(data_set: "DataSet", id_files: list[Path], val: float | None, test: float | None) -> "Split":
     """Divide by the id files, or as is usual without them, and say so."""
     from monai_lightseg.data import GlasCase, Split, glas_split, random_split, read_id_list
@@ -203,7 +214,7 @@ def _protocol_size(protocol: "Protocol", size: tuple[int, int] | None) -> tuple[
     return size or protocol.image_size
 
 
-def _counts(split: "Split | CrossValidation") -> str:
+def _counts(split: "Split | Folds") -> str:
     from monai_lightseg.data import Split
 
     if isinstance(split, Split):
@@ -233,9 +244,11 @@ def _say_what_is_next(folder: Path, dataset_id: int | None, *, trains: bool) -> 
         command = f"python -c {shlex.quote(text)}"
     elif trains:
         if not os.environ.get(PREPROCESSED):
+            from monai_lightseg.data.nnunet_splits import SPLITS_FILE
+
             typer.echo(
-                f"{PREPROCESSED} is not set: after preprocessing, copy splits_final.json from there to the "
-                "preprocessed dataset, or nnU-Net makes a random split",
+                f"{PREPROCESSED} is not set: after preprocessing, copy {folder / SPLITS_FILE} to the preprocessed "
+                "dataset, or nnU-Net makes a random split",
                 err=True,
             )
         raw = folder.parent

@@ -42,6 +42,8 @@ def inspect(
     for option, path in (("--sheet", sheet), ("--duplicate-sheet", duplicate_sheet)):
         if path is not None and path.suffix.lower() != ".png":
             raise typer.BadParameter(f"{path} does not end in .png", param_hint=option)
+    if sheet is not None and sheet == duplicate_sheet:
+        raise typer.BadParameter("is the same file as --sheet", param_hint="--duplicate-sheet")
 
     from monai_lightseg.data import (
         draw_cases,
@@ -51,9 +53,14 @@ def inspect(
         read_data_set,
         write_contact_sheet,
     )
+    from monai_lightseg.data.contact_sheet import check_sheet_path
 
+    data_set = read_data_set(directory)
+    for path in (sheet, duplicate_sheet):
+        if path is not None:
+            check_sheet_path(path, data_set.cases)
     inspection = inspect_data_set(
-        read_data_set(directory),
+        data_set,
         protocol=None if protocol is None else load_protocol(protocol),
         similarity=similarity,
     )

@@ -55,8 +55,8 @@ def _table(listed: list["Protocol"]) -> str:
 
 
 def _page(protocol: "Protocol") -> str:
-    interpolation = protocol.interpolation
-    how = f", images {interpolation['image']}, masks {interpolation['mask']}" if interpolation else ""
+    by = protocol.interpolation
+    how = f", images {by['image']} of Pillow, which averages when it shrinks, masks {by['mask']}" if by else ""
     lines = [
         f"{protocol.name}: {protocol.title}",
         "",

@@ -1,15 +1,17 @@
 """`lightseg evaluate`: scores of predicted masks."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from monai_lightseg.workflows.finite_json import finite_json
 
 if TYPE_CHECKING:
-    from monai_lightseg.metrics import BinaryScores, Comparison, GlandScores, Interval
+    from monai_lightseg.metrics import GlandScores, ModelComparison
+    from monai_lightseg.workflows.evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -31,6 +33,10 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="New folder for per_image.csv, summary.json, report.md and report.html.")
     ] = None,
+    only_predicted: Annotated[
+        bool,
+        typer.Option("--only-predicted", help="Pass over labels that have no prediction."),
+    ] = False,
     images: Annotated[
         Path | None,
         typer.Option(help="With --out: folder of the images, for the worst cases. [default: that beside the labels]"),
@@ -59,6 +65,8 @@ def evaluate(
 
     With --compare: paired tests of the Dice per image, corrected for the number of models.
 
+    With --only-predicted: nnU-Net's fold_0/validation against labelsTr, for example.
+
     With --objects: F1, Dice and Hausdorff distance of glands, as in the GlaS challenge; the labels are instances.
 
     Example: lightseg evaluate predictions Dataset018_ISIC/labelsTs --protocol isic2018-random42 --out report
@@ -72,11 +80,14 @@ def evaluate(
             "--out": out is not None,
             "--images": images is not None,
             "--tolerance": tolerance is not None,
+            "--only-predicted": only_predicted,
         },
         glands={"--min-size": min_size is not None, "--convention": convention is not None},
     )
     if images is not None and out is None:
         raise typer.BadParameter("is for the report: give --out too", param_hint="--images")
+    if tolerance is not None and not math.isfinite(tolerance):
+        raise typer.BadParameter("is a number of pixels", param_hint="--tolerance")
     from monai_lightseg.data import load_protocol
 
     named = None if protocol is None else load_protocol(protocol)
@@ -91,29 +102,31 @@ def evaluate(
             convention=convention or CONVENTION,
             protocol=named,
         )
+        if named is not None and not as_json:
+            typer.echo(f"protocol {named.name}")
         _show_glands(glands, as_json)
         return
     from monai_lightseg.workflows.evaluation import evaluate_models
-    from monai_lightseg.workflows.evaluation_report import write_evaluation_report
+    from monai_lightseg.workflows.evaluation_report import evaluate_and_report, evaluation_summary
 
-    evaluation = evaluate_models(
-        [predictions, *(compare or [])],
-        labels,
-        protocol=named,
-        surface_tolerance=TOLERANCE if tolerance is None else tolerance,
-    )
-    report = None if out is None else write_evaluation_report(out, evaluation, images=images)
+    folders = [predictions, *(compare or [])]
+    settings: dict[str, Any] = {
+        "protocol": named,
+        "only_predicted": only_predicted,
+        "surface_tolerance": TOLERANCE if tolerance is None else tolerance,
+    }
+    if out is None:
+        evaluation = evaluate_models(folders, labels, **settings)
+    else:
+        evaluation = evaluate_and_report(folders, labels, out, images=images, **settings)
+    for warning in evaluation.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
-        comparisons = [asdict(comparison) for comparison in evaluation.comparisons]
-        typer.echo(finite_json(asdict(evaluation.model.scores) | {"comparisons": comparisons}))
-        return
-    if evaluation.size_warning:
-        typer.echo(f"warning: {evaluation.size_warning}", err=True)
-    _show_masks(evaluation.model.scores)
-    for comparison in evaluation.comparisons:
-        _show_comparison(comparison)
-    if report is not None:
-        typer.echo(f"wrote {report}")
+        typer.echo(finite_json(evaluation_summary(evaluation)))
+    else:
+        _show_masks(evaluation)
+    if out is not None:
+        typer.echo(f"wrote {out / 'report.html'}", err=as_json)
 
 
 def _check_options(objects: str | None, masks: dict[str, bool], glands: dict[str, bool]) -> None:
@@ -129,46 +142,34 @@ def _check_options(objects: str | None, masks: dict[str, bool], glands: dict[str
         )
 
 
-def _show_masks(scores: "BinaryScores") -> None:
-    from monai_lightseg.metrics import EMPTY_MASKS, coverage_warning, score_intervals
+def _show_masks(evaluation: "Evaluation") -> None:
+    from monai_lightseg.metrics import EMPTY_MASKS
+    from monai_lightseg.workflows.report_document import as_text
+    from monai_lightseg.workflows.score_notes import score_table
 
-    intervals = score_intervals(scores)
-    typer.echo(f"{len(scores.per_image)} images")
-    head = ("", "pooled", "95 % interval", "per-image mean", "95 % interval", "images left out")
-    rows = [
-        (
-            name,
-            f"{scores.pooled[name]:.4f}" if name in scores.pooled else "",
-            _range(intervals.pooled.get(name)),
-            f"{mean:.4f}",
-            _range(intervals.per_image_mean.get(name)),
-            str(scores.undefined[name]),
-        )
-        for name, mean in scores.per_image_mean.items()
-    ]
-    for name, *cells in (head, *rows):
-        typer.echo(f"{name:<19} " + "  ".join(f"{cell:>15}" for cell in cells))
-    typer.echo(f"missed lesions: {scores.missed}, false alarms: {scores.false_alarms}")
+    typer.echo(evaluation.title)
+    for model in evaluation.models:
+        if len(evaluation.models) > 1:
+            typer.echo(f"{model.name}:")
+        typer.echo(as_text(score_table(model.scores, model.intervals)))
+        typer.echo(f"missed lesions: {model.scores.missed}, false alarms: {model.scores.false_alarms}")
     typer.echo(EMPTY_MASKS)
-    warning = coverage_warning(len(scores.per_image))
-    if warning:
-        typer.echo(f"warning: {warning}", err=True)
+    for comparison in evaluation.comparisons:
+        _show_comparison(evaluation.models[0].name, comparison)
 
 
-def _show_comparison(of: "Comparison") -> None:
-    difference = of.permutation.difference
+def _show_comparison(name: str, of: "ModelComparison") -> None:
+    difference, pooled = of.permutation.difference, of.pooled
+    typer.echo(f"{name} against {of.other}, {of.metric} per image, {of.undefined} images left out:")
     typer.echo(
-        f"against {of.other}: {of.metric} {of.mean:.4f} and {of.other_mean:.4f}, "
-        f"difference {difference.mean:+.4f} ({_range(difference)}), {of.left_out} images left out"
+        f"  means {of.mean:.4f} and {of.other_mean:.4f}, difference {difference.estimate:+.4f} ({difference.ends})"
     )
+    if pooled is not None:
+        typer.echo(f"  pooled difference {pooled.estimate:+.4f} ({pooled.ends})")
     for test, adjusted in ((of.wilcoxon, of.wilcoxon_adjusted), (of.permutation, of.permutation_adjusted)):
         typer.echo(
             f"  {test.test}: p {test.p_value:.2g}, by Holm {adjusted:.2g}; {test.effect_name} {test.effect:+.3f}"
         )
-
-
-def _range(interval: "Interval | None") -> str:
-    return "" if interval is None else f"{interval.low:.4f} {interval.high:.4f}"
 
 
 def _show_glands(scores: "GlandScores", as_json: bool) -> None:

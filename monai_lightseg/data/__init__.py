@@ -40,17 +40,17 @@ from monai_lightseg.data.protocols import (
     load_protocol,
     overlap_warning,
 )
-from monai_lightseg.data.splits import CrossValidation, Split, random_split, read_id_list
+from monai_lightseg.data.splits import Folds, Split, random_split, read_id_list
 from monai_lightseg.data.synthetic import SyntheticCase, synthetic_cases
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "Case",
     "Conversion",
-    "CrossValidation",
     "DataSet",
     "DuplicateGroup",
     "FileCase",
+    "Folds",
     "GlandAugmentation",
     "GlasCase",
     "InspectedCase",

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 from monai_lightseg.data.images import read_mask, read_rgb
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["Case", "FileCase", "Label"]
+__all__ = ["Case", "FileCase", "Label", "SizesDifferError"]
 
 # A mask, uint8 of 0 and 1, or instance labels, int32, in which every object has a number of its own; background 0.
 Label = NDArray[np.uint8] | NDArray[np.int32]
+
+
+class SizesDifferError(LightsegError):
+    """An image and its mask differ in size."""
 
 
 class Case(Protocol):
@@ -62,7 +66,8 @@ class FileCase:
         """Read both files.
 
         Raises:
-            LightsegError: a file cannot be read, or their sizes differ.
+            LightsegError: a file cannot be read.
+            SizesDifferError: their sizes differ.
         """
         image, label = self.read_image(), self.read_label()
         _check_same_size(self.image_path, image, self.mask_path, label)
@@ -72,7 +77,7 @@ class FileCase:
 def _check_same_size(image_path: Path, image: NDArray[Any], mask_path: Path, mask: NDArray[Any]) -> None:
     if image.shape[:2] != mask.shape:
         sizes = [f"{height} x {width}" for height, width in (image.shape[:2], mask.shape)]
-        raise LightsegError(
+        raise SizesDifferError(
             f"{image_path} is {sizes[0]} but its mask {mask_path} is {sizes[1]} (height x width); "
             "give both the same size, or resize both to one"
         )

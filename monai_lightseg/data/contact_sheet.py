@@ -14,7 +14,7 @@ from monai_lightseg.atomic import write_bytes
 from monai_lightseg.data.cases import Case
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["contact_sheet", "draw_cases", "write_contact_sheet"]
+__all__ = ["check_sheet_path", "contact_sheet", "draw_cases", "write_contact_sheet"]
 
 _TILE = 192  # side of the square that a thumbnail fits into
 _GAP = 4
@@ -36,6 +36,20 @@ def draw_cases(cases: Sequence[Case], count: int = 48, *, seed: int = 0) -> list
         return list(cases)
     edges = np.linspace(0, len(cases), count + 1).astype(int)
     return [cases[place] for place in np.random.default_rng(seed).integers(edges[:-1], edges[1:]).tolist()]
+
+
+def check_sheet_path(path: Path, cases: Sequence[Case]) -> None:
+    """Check that a sheet can go to `path` without harm to the cases.
+
+    Raises:
+        LightsegError: the folder of `path` is not there, or holds files of the cases.
+    """
+    folder = path.parent.resolve()
+    if not folder.is_dir():
+        raise LightsegError(f"{path} cannot be written, {path.parent} is no folder; make it first")
+    sources = {file.parent for case in cases for file in case.paths}
+    if folder in {source.resolve() for source in sources}:
+        raise LightsegError(f"{path} would lie among the files of the data set; choose another folder")
 
 
 def write_contact_sheet(path: Path, cases: Sequence[Case], captions: Sequence[str]) -> None:

@@ -1,13 +1,13 @@
 """What all formats share: pictures written by several threads, to a folder that appears whole, in one go or in two."""
 
+import functools
 import hashlib
 import io
 import json
-import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +21,12 @@ from tqdm import tqdm
 
 from monai_lightseg import __version__
 from monai_lightseg.atomic import PartialFolder, resumable_folder, write_bytes
-from monai_lightseg.data.cases import Case, Label
+from monai_lightseg.data.cases import Case, Label, SizesDifferError
+from monai_lightseg.data.gland_preprocessing import ReducedCase
+from monai_lightseg.data.images import WORKERS
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.protocols import INTERPOLATION, ids_checksum
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = [
@@ -40,7 +42,6 @@ __all__ = [
 
 CONVERSION_FILE = "lightseg_conversion.json"
 
-_WORKERS = min(4, os.cpu_count() or 1)
 _ERRORS_SHOWN = 20
 # Level 6, Pillow's own, takes twice the processor time of the whole conversion for files 5 per cent smaller.
 _COMPRESSION = 3
@@ -94,17 +95,24 @@ def check_size(size: tuple[int, int] | None) -> None:
 
 @contextmanager
 def writing(
-    folder: Path, cases: Sequence[Case], settings: Mapping[str, Any], *, index: str, overwrite: bool, progress: bool
+    folder: Path,
+    cases: Sequence[Case],
+    settings: Mapping[str, Any],
+    *,
+    entries: Collection[str],
+    overwrite: bool,
+    progress: bool,
 ) -> Iterator[PartialFolder]:
     """Yield the partial folder that becomes `folder`, as `resumable_folder` does.
 
     What an interrupted process left is gone on with if cases, their files, settings and version are the same.
 
     Args:
-        folder: the folder to make.
+        folder: the folder to make, or a link to it.
         cases: the cases.
         settings: all else that decides what is written, as JSON takes it.
-        index: the file by which a folder of this format is known; no other folder is ever replaced.
+        entries: names of all files and folders that this format may have in `folder`, `CONVERSION_FILE` among them;
+            a folder that lacks that file or holds more is never replaced, but for an empty one.
         overwrite: replace a folder that is there.
         progress: say on stderr where earlier work is gone on with or given up.
 
@@ -113,8 +121,11 @@ def writing(
             written.
     """
     with os_errors_named(folder):
-        _check_target(folder, cases, index, overwrite)
-        with resumable_folder(folder, _request(cases, settings)) as partial:
+        if folder.is_mount():
+            raise LightsegError(f"{folder} is a mount point, which cannot be replaced; choose a folder in it")
+        check = functools.partial(_check_target, folder, cases, entries, overwrite)
+        # A link is kept, and what it leads to is replaced.
+        with resumable_folder(folder.resolve(), _request(cases, settings), check) as partial:
             if progress and partial.origin == "continued":
                 print(f"going on with the interrupted conversion to {folder}", file=sys.stderr)
             if progress and partial.origin == "restarted":
@@ -161,7 +172,7 @@ def write_pictures(
         Ids of the cases whose image and label differed in size; without `size` that is an error.
 
     Raises:
-        LightsegError: files that cannot be read, one line each, the first 20.
+        LightsegError: files that cannot be read, one line each, the first 20, and how many pairs differ in size.
         OSError: a picture cannot be written.
     """
     for leftover in partial.content.glob("*/.*"):  # what a killed process was writing
@@ -169,12 +180,12 @@ def write_pictures(
     for folder in {(partial.content / name).parent for names in files.values() for name in names}:
         folder.mkdir(exist_ok=True)
 
-    def write(case: Case) -> str | None:
+    def write(case: Case) -> LightsegError | None:
         """Write one case; return why it cannot be read, so that one bad file does not hide the next."""
         try:
             pictures = render(case.id, *_read(case, size, partial.notes))
         except LightsegError as error:
-            return str(error)
+            return error
         for name, picture in zip(files[case.id], pictures, strict=True):
             stream = io.BytesIO()
             Image.fromarray(picture).save(stream, "PNG", compress_level=_COMPRESSION)
@@ -182,15 +193,27 @@ def write_pictures(
         return None
 
     wanted = [case for case in cases if case.id in files]
-    missing = [case for case in wanted if not all((partial.content / name).exists() for name in files[case.id])]
+    missing = [case for case in wanted if not all(_is_written(partial.content / name) for name in files[case.id])]
     errors = _in_threads(write, missing, len(wanted), progress)
     if errors:
-        raise LightsegError("\n".join(first_few(errors, _ERRORS_SHOWN)))
+        lines = first_few([str(error) for error in errors], _ERRORS_SHOWN)
+        unequal = sum(isinstance(error, SizesDifferError) for error in errors)
+        if unequal:
+            lines.append(
+                f"{unequal} pairs differ in size: give --size HEIGHTxWIDTH (size=...) to resize all cases to one"
+            )
+        raise LightsegError("\n".join(lines))
     return tuple(case.id for case in wanted if (partial.notes / case.id).exists())
 
 
 def conversion_text(
-    split: Split | CrossValidation, *, protocol: str | None, size: tuple[int, int] | None, mismatched: Sequence[str]
+    cases: Iterable[Case],
+    split: Split | Folds,
+    *,
+    protocol: str | None,
+    size: tuple[int, int] | None,
+    border: int | None,
+    mismatched: Sequence[str],
 ) -> str:
     """Return the text of `CONVERSION_FILE`: which cases these are, and what was done to them."""
     if isinstance(split, Split):
@@ -202,22 +225,37 @@ def conversion_text(
         "protocol": protocol,
         "counts": {name: len(ids) for name, ids in parts.items()},
         "sha256": {name: ids_checksum(ids) for name, ids in parts.items() if ids},
+        "reduced": any(isinstance(case, ReducedCase) for case in cases),
         "size": size,
         "interpolation": None if size is None else INTERPOLATION,
+        "border": border,
         "mismatched": len(mismatched),
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _check_target(folder: Path, cases: Iterable[Case], index: str, overwrite: bool) -> None:
+def _check_target(folder: Path, cases: Iterable[Case], entries: Collection[str], overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise LightsegError(f"{folder} is a file; choose another place")
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return
+    if CONVERSION_FILE not in names:
+        raise LightsegError(
+            f"{folder} holds other files and no {CONVERSION_FILE}, so it is not replaced; choose another place"
+        )
+    others = sorted(names.difference(entries))
+    if others:
+        raise LightsegError(
+            f"{folder} holds more than a conversion writes ({', '.join(first_few(others))}), so it is not replaced; "
+            "move that away, or choose another place"
+        )
     if not overwrite:
-        raise LightsegError(f"{folder} is already there; overwrite it, choose another name, or remove it")
-    if not (folder / index).is_file() and any(folder.iterdir()):
-        raise LightsegError(f"{folder} holds other files and no {index}, so it is not replaced; choose another place")
+        raise LightsegError(
+            f"{folder} is already there; give another name, or --overwrite (overwrite=True) to replace it"
+        )
     whole = folder.resolve()
     for source in {path.parent for case in cases for path in case.paths}:
         if source.resolve().is_relative_to(whole):
@@ -240,11 +278,18 @@ def _facts(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), facts.st_size, facts.st_mtime_ns
 
 
-def _in_threads(work: Callable[[Case], str | None], cases: Sequence[Case], total: int, progress: bool) -> list[str]:
+def _is_written(picture: Path) -> bool:
+    # A crash of the machine may leave an empty file.
+    return picture.exists() and picture.stat().st_size > 0
+
+
+def _in_threads(
+    work: Callable[[Case], LightsegError | None], cases: Sequence[Case], total: int, progress: bool
+) -> list[LightsegError]:
     """Do the work for each case and return what went wrong, in the order of the cases."""
     with (
         tqdm(total=total, initial=total - len(cases), desc="writing cases", disable=not progress) as bar,
-        ThreadPoolExecutor(_WORKERS) as pool,
+        ThreadPoolExecutor(WORKERS) as pool,
     ):
         futures = [pool.submit(work, case) for case in cases]
         errors = []

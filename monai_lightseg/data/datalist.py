@@ -19,16 +19,17 @@ from monai_lightseg.data.conversion import (
     write_pictures,
     writing,
 )
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 
 __all__ = ["DATALIST_FILE", "write_datalist"]
 
 DATALIST_FILE = "datalist.json"
+_ENTRIES = frozenset({DATALIST_FILE, CONVERSION_FILE, "images", "labels"})
 
 
 def write_datalist(
     cases: Sequence[Case],
-    split: Split | CrossValidation,
+    split: Split | Folds,
     *,
     name: str,
     folder: Path,
@@ -56,8 +57,8 @@ def write_datalist(
         size: (height, width) to resize to, images bilinear and masks nearest, each on its own where their sizes
             differ; None keeps each case's own size.
         foreground: name of label 1.
-        protocol: name of the protocol that the split is of, for `lightseg_conversion.json`.
-        overwrite: replace a folder that holds a datalist.
+        protocol: name of the protocol that is followed, for `lightseg_conversion.json`.
+        overwrite: replace what such a call wrote; a folder that holds anything else is not replaced.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -83,17 +84,17 @@ def write_datalist(
         **lists,
     }
     settings = {"format": "datalist", "content": content, "size": size, "protocol": protocol}
-    with writing(folder, cases, settings, index=DATALIST_FILE, overwrite=overwrite, progress=progress) as partial:
+    with writing(folder, cases, settings, entries=_ENTRIES, overwrite=overwrite, progress=progress) as partial:
         files = {case_id: [*_entry(case_id).values()] for case_id in split.ids}
         mismatched = write_pictures(partial, cases, files, _render, size=size, progress=progress)
         write_text(partial.content / DATALIST_FILE, json.dumps(content, indent=2) + "\n")
-        text = conversion_text(split, protocol=protocol, size=size, mismatched=mismatched)
+        text = conversion_text(cases, split, protocol=protocol, size=size, border=None, mismatched=mismatched)
         write_text(partial.content / CONVERSION_FILE, text)
     return Conversion(folder, mismatched)
 
 
-def _lists(split: Split | CrossValidation) -> dict[str, list[dict[str, Any]]]:
-    if isinstance(split, CrossValidation):
+def _lists(split: Split | Folds) -> dict[str, list[dict[str, Any]]]:
+    if isinstance(split, Folds):
         folds = [_entry(case_id) | {"fold": fold} for fold, part in enumerate(split.parts) for case_id in part]
         return {"training": folds}
     parts = {"training": split.train, "validation": split.val, "test": split.test}

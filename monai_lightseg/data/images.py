@@ -1,5 +1,6 @@
 """RGB images and binary masks from files, by stated rules: what is not plainly meant is an error, never a guess."""
 
+import os
 import re
 import threading
 import warnings
@@ -16,10 +17,13 @@ from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.medical_images import MEDICAL_SUFFIXES, Slice, file_suffix, read_slice
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["PICTURE_SUFFIXES", "decode", "picture_stem", "read_mask", "read_rgb"]
+__all__ = ["PICTURE_SUFFIXES", "WORKERS", "decode", "picture_stem", "read_mask", "read_rgb"]
 
 # What `read_rgb` and `read_mask` are meant for, in small letters.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *sorted(MEDICAL_SUFFIXES))
+
+# Threads that read or write many pictures; more wait for each other while files are opened.
+WORKERS = min(4, os.cpu_count() or 1)
 
 _WIDE_MODES = frozenset({"I;16", "I;16B"})
 _WIDE_PNG = ("I", "PNG")  # 16-bit grey as Pillow 10 opens it
@@ -57,17 +61,11 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """
     if file_suffix(path) in MEDICAL_SUFFIXES:
         return _three_channels(path, _read_slice(path).pixels)
-    image = decode(path)
+    image = _without_alpha(path, decode(path))
     if image.mode in _WIDE_MODES or (image.mode, image.format) == _WIDE_PNG:
-        if image.has_transparency_data:
-            raise LightsegError(f"{path} has a transparent value; save it without")
         return _three_channels(path, np.asarray(image)[..., None])
     if image.mode not in _IMAGE_MODES:
         raise LightsegError(f"{path} has the colour mode {image.mode}; convert it to 8-bit RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            raise LightsegError(f"{path} has transparent pixels; flatten it and save it as 8-bit RGB")
     return np.array(image.convert("RGB"))
 
 
@@ -76,7 +74,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
     A file ending in dcm, nii, nii.gz, mha or mhd is a slice, see `read_slice`; others are turned upright by their EXIF
     orientation. The file has one channel, or is a palette or RGB image with three equal channels. A lossless file holds
-    0 and at most one of 1, 255 or 65535. A JPEG is foreground where it is at least 128.
+    0 and at most one of 1, 255 or 65535. A JPEG is foreground where it is at least 128. Transparency is accepted only
+    where every pixel is opaque, and is then dropped.
 
     Returns:
         uint8 array (height, width) of 0 (background) and 1 (foreground).
@@ -91,7 +90,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             raise LightsegError(f"{path} is MONOCHROME1, which stores white as 0; save the mask as MONOCHROME2")
         return _without_other_values(path, _equal_channels(path, pixels))
     image = decode(path)
-    grey = _one_channel(path, image)
+    grey = _one_channel(path, _without_alpha(path, image))
     if image.format in _JPEG_FORMATS:
         return _threshold_jpeg(path, grey)
     return _without_other_values(path, grey)
@@ -143,6 +142,20 @@ def _read_slice(path: Path) -> Slice:
         return read_slice(path)
 
 
+def _without_alpha(path: Path, image: Image.Image) -> Image.Image:
+    """Return the image if it has no transparency, or in RGB if every pixel is opaque."""
+    if not image.has_transparency_data:
+        return image
+    if image.mode in _WIDE_MODES or image.mode == "I":
+        raise LightsegError(f"{path} has a transparent value; save it without")
+    if image.mode not in _IMAGE_MODES:  # such as premultiplied alpha, which is refused below
+        return image
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema() != (255, 255):
+        raise LightsegError(f"{path} has transparent pixels; flatten it and save it without alpha")
+    return image.convert("RGB")
+
+
 def _three_channels(path: Path, pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return RGB, uint8 (height, width, 3), of (height, width, 1 or 3)."""
     if pixels.dtype != np.uint8:
@@ -162,8 +175,8 @@ def _eight_bits(path: Path, values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _one_channel(path: Path, image: Image.Image) -> NDArray[np.int32]:
-    if image.mode not in _MASK_MODES or image.has_transparency_data:
-        raise LightsegError(f"{path} is not a plain mask (mode {image.mode}); save it with one channel and no alpha")
+    if image.mode not in _MASK_MODES:
+        raise LightsegError(f"{path} is not a plain mask (mode {image.mode}); save it with one channel")
     if image.mode not in ("P", "RGB"):
         return np.asarray(image).astype(np.int32)
     return _equal_channels(path, np.asarray(image.convert("RGB"))).astype(np.int32)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from monai_lightseg.data.cases import FileCase
 from monai_lightseg.data.data_set import DataSet
+from monai_lightseg.data.images import WORKERS
 from monai_lightseg.data.medical_images import MEDICAL_SUFFIXES, file_suffix
 from monai_lightseg.data.near_duplicates import (
     SIMILARITY,
@@ -25,7 +26,7 @@ from monai_lightseg.data.near_duplicates import (
     image_signature,
 )
 from monai_lightseg.data.protocols import Protocol, list_protocols, load_protocol, overlap_warning
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["InspectedCase", "Inspection", "inspect_data_set"]
@@ -67,13 +68,15 @@ class Inspection:
         errors: why files could not be read, a line per file, all of them.
         near_duplicates: images that show nearly the same, most similar first.
         protocols: the protocols that fit the data set, by name, with how they divide it.
+        misfits: the protocols for data sets of this kind that do not fit, by name, with the reason.
     """
 
     data_set: DataSet
     cases: tuple[InspectedCase, ...]
     errors: tuple[str, ...]
     near_duplicates: tuple[DuplicateGroup, ...]
-    protocols: dict[str, Split | CrossValidation]
+    protocols: dict[str, Split | Folds]
+    misfits: dict[str, str]
 
     def summary(self) -> dict[str, Any]:
         """Return the whole in plain values, as JSON has them; sizes are HEIGHTxWIDTH, the most common first."""
@@ -98,6 +101,7 @@ class Inspection:
             "near_duplicates": [_plain(group) for group in self.near_duplicates],
             "near_duplicates_across_parts": self._across(self.data_set.parts),
             "protocols": {},
+            "misfits": self.misfits,
             "overlap": overlap_warning(self.data_set),
             "errors": list(self.errors),
         }
@@ -132,7 +136,7 @@ def inspect_data_set(
     protocol: Protocol | None = None,
     similarity: float = SIMILARITY,
     progress: bool = True,
-    workers: int = 4,
+    workers: int = WORKERS,
 ) -> Inspection:
     """Read every file of a data set once and say what is there; files that cannot be read do not stop it.
 
@@ -148,7 +152,7 @@ def inspect_data_set(
         ValueError: `similarity` or `workers` is out of range.
     """
     check_similarity(similarity)
-    protocols = _fitting(data_set) if protocol is None else {protocol.name: protocol.select(data_set)}
+    protocols, misfits = _tried(data_set) if protocol is None else ({protocol.name: protocol.select(data_set)}, {})
     cases = data_set.cases
     with ThreadPoolExecutor(workers) as pool:
         looks = partial(_look_at, objects=data_set.objects)
@@ -161,6 +165,7 @@ def inspect_data_set(
         tuple(error for look in found for error in look.errors),
         find_near_duplicates(seen, similarity=similarity),
         protocols,
+        misfits,
     )
 
 
@@ -207,19 +212,21 @@ def _file_format(path: Path) -> str:
         return f"{header.format} {header.mode}" + (", turned by EXIF" if turned else "")
 
 
-def _fitting(data_set: DataSet) -> dict[str, Split | CrossValidation]:
-    """The protocols of the package that fit."""
-    fitting = {}
+def _tried(data_set: DataSet) -> tuple[dict[str, Split | Folds], dict[str, str]]:
+    """The protocols of the package that fit, and why others for the same kind of data set do not."""
+    fitting, misfits = {}, {}
     for name in list_protocols():
+        protocol = load_protocol(name)
         try:
-            fitting[name] = load_protocol(name).select(data_set)
-        except LightsegError:
-            continue
-    return fitting
+            fitting[name] = protocol.select(data_set)
+        except LightsegError as error:
+            if protocol.data_set == data_set.kind:
+                misfits[name] = str(error)
+    return fitting, misfits
 
 
-def _parts(split: Split | CrossValidation) -> dict[str, tuple[str, ...]]:
-    if isinstance(split, CrossValidation):
+def _parts(split: Split | Folds) -> dict[str, tuple[str, ...]]:
+    if isinstance(split, Folds):
         return {f"fold{number}": ids for number, ids in enumerate(split.parts)}
     parts = {"train": split.train, "val": split.val, "test": split.test}
     return {name: ids for name, ids in parts.items() if ids}

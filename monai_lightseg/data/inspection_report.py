@@ -13,30 +13,34 @@ _GROUPS_SHOWN = 30
 def inspection_report(inspection: Inspection) -> str:
     """Return what `Inspection.summary` holds in lines to be read; long lists are cut, errors are left out.
 
-    Near-duplicates are named at the end. Where there is one protocol, those in several of its parts come first.
+    Near-duplicates are named at the end. Where there is one protocol, those in several of its parts come first. Where
+    nothing could be read, nothing is said to be absent.
     """
     summary = inspection.summary()
     marked = summary["foreground"]
+    absent = "none" if summary["cases_read"] else ""
     rows = [
         (summary["title"], f"{summary['cases']} cases" + _not_read(summary)),
         ("parts", _counts(summary["parts"])),
         ("image sizes", _sizes(summary)),
         ("image files", _counts(summary["image_formats"])),
         ("label files", _counts(summary["label_formats"])),
-        ("labels of another size", _names(summary["label_of_another_size"])),
+        ("labels of another size", _names(summary["label_of_another_size"], absent)),
         (f"share of {marked}", _spread(summary["foreground_share"], ".4f")),
-        (f"no {marked}", _names(summary["empty"])),
-        (f"nothing but {marked}", _names(summary["full"])),
+        (f"no {marked}", _names(summary["empty"], absent)),
+        (f"nothing but {marked}", _names(summary["full"], absent)),
     ]
     if summary["objects"] is not None:
         rows.append((f"{marked}s in an image", _spread(summary["objects"], ".4g")))
-    rows.append(("near-duplicates", _groups_text(summary["near_duplicates"])))
+    rows.append(("near-duplicates", _groups_text(summary["near_duplicates"], absent)))
     if len(summary["parts"]) > 1:
-        rows.append(("between parts", _groups_text(summary["near_duplicates_across_parts"])))
+        rows.append(("between parts", _groups_text(summary["near_duplicates_across_parts"], absent)))
     for name, split in summary["protocols"].items():
-        across = _groups_text(split["near_duplicates_across_parts"])
-        rows.append((f"protocol {name}", f"{_counts(split['cases'])}; near-duplicates between these: {across}"))
-    if not summary["protocols"]:
+        across = _groups_text(split["near_duplicates_across_parts"], absent)
+        between = f"; near-duplicates between these: {across}" if across else ""
+        rows.append((f"protocol {name}", _counts(split["cases"]) + between))
+    rows += [(f"protocol {name}", f"does not fit: {reason}") for name, reason in summary["misfits"].items()]
+    if not summary["protocols"] and not summary["misfits"]:
         rows.append(("protocols", "none of those that `lightseg data protocols` lists fits"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {text}" for name, text in rows if text]
@@ -63,8 +67,8 @@ def _sizes(summary: dict[str, Any]) -> str:
     return f"{text} (height x width)" if text else ""
 
 
-def _names(ids: list[str]) -> str:
-    return f"{len(ids)}: {', '.join(first_few(ids))}" if ids else "none"
+def _names(ids: list[str], absent: str) -> str:
+    return f"{len(ids)}: {', '.join(first_few(ids))}" if ids else absent
 
 
 def _spread(spread: dict[str, Any] | None, form: str) -> str:
@@ -80,9 +84,9 @@ def _spread(spread: dict[str, Any] | None, form: str) -> str:
     )
 
 
-def _groups_text(groups: list[dict[str, Any]]) -> str:
+def _groups_text(groups: list[dict[str, Any]], absent: str) -> str:
     if not groups:
-        return "none"
+        return absent
     return f"{sum(len(group['ids']) for group in groups)} images in {len(groups)} group{'s' if len(groups) > 1 else ''}"
 
 

@@ -92,10 +92,13 @@ def _read(folder: Path, title: str, folders: _Folders) -> dict[str, list[FileCas
 def _pairs(image_folder: Path, mask_folder: Path) -> list[FileCase]:
     images = [path for path in list_files(image_folder, [".jpg"]) if path.stem.startswith("ISIC_")]
     masks = [path for path in list_files(mask_folder, [".png"]) if path.stem.endswith("_segmentation")]
-    cases = pair_files(images, masks, ["_segmentation"])
-    if not cases:
-        raise LightsegError(f"{image_folder} holds no ISIC_*.jpg; unpack the archive so that its images lie in there")
-    return cases
+    for found, folder, name in (
+        (images, image_folder, "ISIC_*.jpg"),
+        (masks, mask_folder, "ISIC_*_segmentation.png"),
+    ):
+        if not found:
+            raise LightsegError(f"{folder} holds no {name}; unpack the archive so that they lie right in there")
+    return pair_files(images, masks, ["_segmentation"])
 
 
 def _check_parts_are_apart(cases: dict[str, list[FileCase]]) -> None:

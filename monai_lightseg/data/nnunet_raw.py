@@ -24,18 +24,22 @@ from monai_lightseg.data.conversion import (
 from monai_lightseg.data.gland_targets import core_border_labels
 from monai_lightseg.data.nnunet_names import nnunet_dataset_name, refuse_mask_names, refuse_second_name
 from monai_lightseg.data.nnunet_splits import SPLITS_FILE, splits_text
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["write_nnunet_raw"]
 
 _DATASET_FILE = "dataset.json"
+_ENTRIES = frozenset(
+    {_DATASET_FILE, CONVERSION_FILE, SPLITS_FILE}
+    | {f"{kind}{part}" for kind in ("images", "labels", "instances") for part in ("Tr", "Ts")}
+)
 _LARGEST_LABEL = 65535  # of a 16-bit PNG
 
 
 def write_nnunet_raw(
     cases: Sequence[Case],
-    split: Split | CrossValidation,
+    split: Split | Folds,
     *,
     dataset_id: int,
     name: str,
@@ -74,8 +78,9 @@ def write_nnunet_raw(
         foreground: name of label 1 where there is no border.
         border: width in pixels of the border, taken from each object after resizing; 0 makes one class of objects,
             with their instances beside it. None makes one class of all that is marked, and writes no instances.
-        protocol: name of the protocol that the split is of, for `lightseg_conversion.json`.
-        overwrite: replace a dataset of the same number and name.
+        protocol: name of the protocol that is followed, for `lightseg_conversion.json`.
+        overwrite: replace what such a call wrote under this number and name; a folder that holds anything else is not
+            replaced.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -119,12 +124,12 @@ def write_nnunet_raw(
         classes = core_border_labels(label, border) if border else (label > 0).astype(np.uint8)
         return [image, classes] if border is None else [image, classes, _instances(case_id, label)]
 
-    with writing(target, cases, settings, index=_DATASET_FILE, overwrite=overwrite, progress=progress) as partial:
+    with writing(target, cases, settings, entries=_ENTRIES, overwrite=overwrite, progress=progress) as partial:
         files = _files(split, instances=border is not None)
         mismatched = write_pictures(partial, cases, files, render, size=size, progress=progress)
         classes = ["core", "border"] if border else [foreground]
         write_text(partial.content / _DATASET_FILE, _dataset_text(name, split, classes))
-        text = conversion_text(split, protocol=protocol, size=size, mismatched=mismatched)
+        text = conversion_text(cases, split, protocol=protocol, size=size, border=border, mismatched=mismatched)
         write_text(partial.content / CONVERSION_FILE, text)
         if split.folds:
             write_text(partial.content / SPLITS_FILE, splits_text(split))
@@ -139,10 +144,12 @@ def _preprocessed_folder(preprocessed: Path | None) -> Path | None:
     return Path(from_environment) if preprocessed is None and from_environment else preprocessed
 
 
-def _check_preprocessed(splits_file: Path, split: Split | CrossValidation, overwrite: bool) -> None:
+def _check_preprocessed(splits_file: Path, split: Split | Folds, overwrite: bool) -> None:
     # The same split may be there from a conversion that was killed at its very end.
     if splits_file.exists() and not overwrite and splits_file.read_bytes() != splits_text(split).encode():
-        raise LightsegError(f"{splits_file} is already there; overwrite it, give another id and name, or remove it")
+        raise LightsegError(
+            f"{splits_file} is already there; give another id and name, or --overwrite (overwrite=True) to replace it"
+        )
     if (splits_file.parent / "dataset_fingerprint.json").exists():
         raise LightsegError(
             f"{splits_file.parent} holds images preprocessed from an earlier dataset of this name, which nnU-Net would "
@@ -150,7 +157,7 @@ def _check_preprocessed(splits_file: Path, split: Split | CrossValidation, overw
         )
 
 
-def _dataset_text(name: str, split: Split | CrossValidation, classes: Sequence[str]) -> str:
+def _dataset_text(name: str, split: Split | Folds, classes: Sequence[str]) -> str:
     content = {
         "name": name,
         "channel_names": {"0": "R", "1": "G", "2": "B"},
@@ -161,7 +168,7 @@ def _dataset_text(name: str, split: Split | CrossValidation, classes: Sequence[s
     return json.dumps(content, indent=2) + "\n"
 
 
-def _files(split: Split | CrossValidation, *, instances: bool) -> dict[str, list[str]]:
+def _files(split: Split | Folds, *, instances: bool) -> dict[str, list[str]]:
     """Where the pictures of each case go: image, labels, instances."""
     parts = dict.fromkeys(split.ids, "Tr") | dict.fromkeys(split.test, "Ts")
     labels = ["labels", "instances"] if instances else ["labels"]

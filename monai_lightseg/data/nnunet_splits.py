@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lightseg.atomic import write_text
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = ["SPLITS_FILE", "check_splits", "install_splits", "number_of_folds", "splits_text"]
@@ -17,7 +17,7 @@ __all__ = ["SPLITS_FILE", "check_splits", "install_splits", "number_of_folds", "
 SPLITS_FILE = "splits_final.json"
 
 
-def splits_text(split: Split | CrossValidation) -> str:
+def splits_text(split: Split | Folds) -> str:
     """Return the text of the split file: per fold, the cases that train and those that validate."""
     return json.dumps([{"train": train, "val": val} for train, val in split.folds], indent=2) + "\n"
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from monai_lightseg.data.data_set import DataSet, Kind
 from monai_lightseg.data.listing import first_few
-from monai_lightseg.data.splits import CrossValidation, Split
+from monai_lightseg.data.splits import Folds, Split
 from monai_lightseg.errors import LightsegError
 
 __all__ = [
@@ -28,7 +28,12 @@ _SHIPPED = Path(__file__).parent / "protocol_files"
 _SPLIT_PARTS = ("train", "val", "test")
 # What the writers do when they resize; a protocol that asks for something else would not be followed.
 INTERPOLATION = {"image": "bilinear", "mask": "nearest"}
-_OTHER_YEAR = {"isic2017": "ISIC 2018's training part", "isic2018": "ISIC 2017"}
+# Where shared cases are, by the kind of the data set that has them.
+_SHARED = {
+    "isic2017": "also in ISIC 2018's training part",
+    "isic2018": "also in ISIC 2017",
+    "folder": "both in ISIC 2017 and in ISIC 2018's training part",
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class Protocol:
         }
         return asdict(self) | {"parts": parts}
 
-    def select(self, data_set: DataSet) -> Split | CrossValidation:
+    def select(self, data_set: DataSet) -> Split | Folds:
         """Divide a data set as the protocol says.
 
         A data set of kind "folder" may hold the images of any other kind: it does if the ids fit. Cases that the
@@ -168,9 +173,9 @@ class Protocol:
     def _fold_names(self) -> list[str]:
         return [f"fold{number}" for number in range(len(self.parts))]
 
-    def _divide(self, ids: dict[str, tuple[str, ...]]) -> Split | CrossValidation:
+    def _divide(self, ids: dict[str, tuple[str, ...]]) -> Split | Folds:
         if self.is_cross_validation:
-            return CrossValidation(tuple(ids[name] for name in self._fold_names))
+            return Folds(tuple(ids[name] for name in self._fold_names))
         return Split(*(ids.get(name, ()) for name in _SPLIT_PARTS))
 
     def _folder_ids(self, name: str, part: ProtocolPart, data_set: DataSet) -> tuple[str, ...]:
@@ -204,7 +209,8 @@ def load_protocol(name: str | Path) -> Protocol:
         name: one of `list_protocols()`; or a JSON file of the same form, as a path or a text that ends in .json.
 
     Raises:
-        LightsegError: there is no such protocol, or the file cannot be read or has a fault.
+        LightsegError: there is no such protocol, the file cannot be read or has a fault, or it has the name of a
+            protocol of the package and is another one.
     """
     if isinstance(name, str) and not name.endswith(".json"):
         path = _SHIPPED / f"{name}.json"
@@ -215,13 +221,16 @@ def load_protocol(name: str | Path) -> Protocol:
     else:
         path = Path(name)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise LightsegError(f"{path} cannot be read as JSON ({error}); pass a protocol file") from error
     try:
-        return _protocol(content)
+        protocol = _protocol(content)
     except LightsegError as error:
         raise LightsegError(f"{path}: {error}") from error
+    if path.parent != _SHIPPED and protocol.name in list_protocols() and protocol != load_protocol(protocol.name):
+        raise LightsegError(f"{path} is called {protocol.name} and is not that protocol; give it another name")
+    return protocol
 
 
 def check_test_ids(protocol: Protocol, ids: Collection[str]) -> str:
@@ -269,16 +278,17 @@ def check_test_ids(protocol: Protocol, ids: Collection[str]) -> str:
 def overlap_warning(data_set: DataSet) -> str | None:
     """Say how many cases of ISIC 2017 or ISIC 2018 are in the other year too, by official part of ISIC 2017.
 
-    Of ISIC 2018 the training part is known, of ISIC 2017 all three.
+    Cases count as the same by their ids. Of ISIC 2018 the training part is known, of ISIC 2017 all three. A plain
+    folder counts as well, as it may hold either year.
 
     Returns:
         One sentence; None where the data set is another one or shares no case.
     """
-    if data_set.kind not in _OTHER_YEAR:
+    if data_set.kind not in _SHARED:
         return None
     shared = {case.id for case in data_set.cases}
     official = load_protocol("isic2017-official")
-    if data_set.kind == "isic2017":
+    if data_set.kind != "isic2018":
         other = load_protocol("isic2018-random42")
         shared &= {case_id for part in other.parts for case_id in other.ids(part)}
     counts = {part: len(shared.intersection(official.ids(part))) for part in official.parts}
@@ -286,7 +296,7 @@ def overlap_warning(data_set: DataSet) -> str | None:
         return None
     by_part = ", ".join(f"{count} of {part}" for part, count in counts.items())
     return (
-        f"{sum(counts.values())} of these {len(data_set.cases)} cases are also in {_OTHER_YEAR[data_set.kind]} "
+        f"at least {sum(counts.values())} of these {len(data_set.cases)} cases are, by id, {_SHARED[data_set.kind]} "
         f"(by official part of ISIC 2017: {by_part}); never train on one year and test on the other"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from monai_lightseg.data.listing import first_few
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["CrossValidation", "Split", "random_split", "read_id_list"]
+__all__ = ["Folds", "Split", "random_split", "read_id_list"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class Folds:
     """Case ids divided into parts, each of which validates once while the others train; no case only tests.
 
     Raises:
@@ -154,7 +154,9 @@ def _refuse_missing(wanted: Iterable[str], ids: Collection[str]) -> None:
     missing = sorted(set(wanted) - set(ids))
     if missing:
         named = ", ".join(first_few(missing))
-        raise LightsegError(f"the split names cases that are not there: {named}; use a split of these cases")
+        files = any(Path(name).stem in ids for name in missing)
+        remedy = "ids have no file ending" if files else "use a split of these cases"
+        raise LightsegError(f"the split names cases that are not there: {named}; {remedy}")
 
 
 def _refuse_repeated(ids: Iterable[str], where: str) -> None:

@@ -1,7 +1,7 @@
 """Scores of segmentations."""
 
-from monai_lightseg.metrics.binary_scores import EMPTY_MASKS, METRICS, BinaryScores, score_binary_masks
-from monai_lightseg.metrics.comparison import Comparison, compare_models
+from monai_lightseg.metrics.binary_scores import EMPTY_MASKS, METRICS, BinaryScores, score_binary_masks, worst_first
+from monai_lightseg.metrics.comparison import ModelComparison, compare_models
 from monai_lightseg.metrics.confusion import POOLED_METRICS
 from monai_lightseg.metrics.gland import (
     ObjectDiceMetric,
@@ -13,7 +13,7 @@ from monai_lightseg.metrics.gland import (
 )
 from monai_lightseg.metrics.gland_objects import Convention
 from monai_lightseg.metrics.gland_scores import GLAND_METRICS, GlandPartScores, GlandScores, glas_part, score_glands
-from monai_lightseg.metrics.intervals import ScoreIntervals, score_intervals
+from monai_lightseg.metrics.intervals import ScoreIntervals, pooled_difference, score_intervals
 from monai_lightseg.metrics.statistics import (
     SMALL_SAMPLE,
     Interval,
@@ -25,7 +25,8 @@ from monai_lightseg.metrics.statistics import (
     over_seeds,
     paired_permutation,
     paired_wilcoxon,
-    pooled_interval,
+    percentile_interval,
+    resampled_sums,
 )
 from monai_lightseg.metrics.surface import SURFACE_TOLERANCE
 from monai_lightseg.metrics.thresholded_jaccard import ThresholdedJaccardMetric, compute_thresholded_jaccard
@@ -38,11 +39,11 @@ __all__ = [
     "SMALL_SAMPLE",
     "SURFACE_TOLERANCE",
     "BinaryScores",
-    "Comparison",
     "Convention",
     "GlandPartScores",
     "GlandScores",
     "Interval",
+    "ModelComparison",
     "ObjectDiceMetric",
     "ObjectF1Metric",
     "ObjectHausdorffMetric",
@@ -62,8 +63,11 @@ __all__ = [
     "over_seeds",
     "paired_permutation",
     "paired_wilcoxon",
-    "pooled_interval",
+    "percentile_interval",
+    "pooled_difference",
+    "resampled_sums",
     "score_binary_masks",
     "score_glands",
     "score_intervals",
+    "worst_first",
 ]

@@ -1,10 +1,13 @@
 """Scores of a set of binary masks, pooled and per image."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.config import NdarrayOrTensor
+from monai.utils import convert_to_numpy
 from numpy.typing import NDArray
 
 from monai_lightseg.errors import LightsegError
@@ -12,7 +15,7 @@ from monai_lightseg.metrics.confusion import COUNTS, POOLED_METRICS, confusion_c
 from monai_lightseg.metrics.surface import SURFACE_TOLERANCE, check_tolerance, surface_scores
 from monai_lightseg.metrics.thresholded_jaccard import JACCARD_THRESHOLD, zero_below
 
-__all__ = ["EMPTY_MASKS", "METRICS", "BinaryScores", "score_binary_masks"]
+__all__ = ["EMPTY_MASKS", "METRICS", "BinaryScores", "score_binary_masks", "worst_first"]
 
 METRICS = (*POOLED_METRICS, "thresholded_jaccard", "hd95", "surface_dice")
 
@@ -35,6 +38,7 @@ class BinaryScores:
         undefined: METRICS, number of images left out.
         per_image: per case id, METRICS; NaN where an image is left out.
         counts: per case id, number of pixels tp, fp, tn and fn.
+        sizes: per case id, (height, width) in pixels.
         missed: number of images where the truth has pixels and the prediction none.
         false_alarms: number of images where the prediction has pixels and the truth none.
         surface_tolerance: tolerance of `surface_dice` in pixels.
@@ -45,20 +49,21 @@ class BinaryScores:
     undefined: dict[str, int]
     per_image: dict[str, dict[str, float]]
     counts: dict[str, dict[str, int]]
+    sizes: dict[str, tuple[int, int]]
     missed: int
     false_alarms: int
     surface_tolerance: float
 
 
 def score_binary_masks(
-    masks: Iterable[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]],
+    masks: Iterable[tuple[str, NdarrayOrTensor, NdarrayOrTensor]],
     *,
     surface_tolerance: float = SURFACE_TOLERANCE,
 ) -> BinaryScores:
     """Score predictions against the truth.
 
     Args:
-        masks: (case id, prediction, truth) triples; masks (H, W) of 0 and 1, sizes may vary between cases.
+        masks: (case id, prediction, truth) triples; masks (H, W) of 0 and 1, arrays or tensors, sizes may vary.
         surface_tolerance: largest distance in pixels at which surface Dice takes outlines for the same.
 
     Raises:
@@ -68,12 +73,14 @@ def score_binary_masks(
     """
     check_tolerance(surface_tolerance)
     rows: dict[str, tuple[int, int, int, int]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     surfaces: list[tuple[float, float]] = []
     for case_id, prediction, truth in masks:
         if case_id in rows:
             raise LightsegError(f"{case_id} is there twice: give every case one prediction and one truth")
         predicted, true = _checked(case_id, prediction, truth)
         rows[case_id] = confusion_counts(predicted, true)
+        sizes[case_id] = (true.shape[0], true.shape[1])
         surfaces.append(surface_scores(predicted, true, surface_tolerance))
     if not rows:
         raise LightsegError("there are no masks to score")
@@ -92,16 +99,24 @@ def score_binary_masks(
             case_id: {name: values[i].item() for name, values in each.items()} for i, case_id in enumerate(rows)
         },
         counts={case_id: dict(zip(COUNTS, row, strict=True)) for case_id, row in rows.items()},
+        sizes=sizes,
         missed=int(((true_pixels > 0) & (predicted_pixels == 0)).sum()),
         false_alarms=int(((predicted_pixels > 0) & (true_pixels == 0)).sum()),
         surface_tolerance=float(surface_tolerance),
     )
 
 
+def worst_first(scores: BinaryScores, metric: str = "dice") -> list[str]:
+    """Ids of the cases that have a score, from the lowest to the highest."""
+    values = {case_id: of[metric] for case_id, of in scores.per_image.items()}
+    return sorted((case_id for case_id in values if not math.isnan(values[case_id])), key=values.__getitem__)
+
+
 def _checked(
-    case_id: str, prediction: NDArray[np.uint8], truth: NDArray[np.uint8]
+    case_id: str, predicted_mask: NdarrayOrTensor, true_mask: NdarrayOrTensor
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Both masks as booleans."""
+    """Both masks as boolean arrays."""
+    prediction, truth = (convert_to_numpy(mask) for mask in (predicted_mask, true_mask))
     if prediction.shape != truth.shape:
         raise LightsegError(
             f"{case_id}: the prediction is {prediction.shape}, the truth {truth.shape}: give both one size"

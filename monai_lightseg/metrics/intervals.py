@@ -1,31 +1,30 @@
-"""Confidence intervals of the scores of a set of images, pooled and of the mean."""
+"""Confidence intervals of the scores of a set of images, pooled and of the mean, and of pooled differences."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from monai.utils import look_up_option
+from numpy.typing import NDArray
 
+from monai_lightseg.errors import LightsegError
 from monai_lightseg.metrics.binary_scores import METRICS, BinaryScores
-from monai_lightseg.metrics.statistics import Interval, mean_interval, pooled_interval
+from monai_lightseg.metrics.confusion import COUNTS, POOLED_METRICS, confusion_scores
+from monai_lightseg.metrics.statistics import Interval, mean_interval, percentile_interval, resampled_sums
 
-__all__ = ["ScoreIntervals", "score_intervals"]
+__all__ = ["ScoreIntervals", "pooled_difference", "score_intervals"]
 
-# Pooled scores that are one ratio of sums over images, as weights of tp, fp, tn and fn above and below the line.
-RATIOS = {
-    "dice": ((2, 0, 0, 0), (2, 1, 0, 1)),
-    "iou": ((1, 0, 0, 0), (1, 1, 0, 1)),
-    "sensitivity": ((1, 0, 0, 0), (1, 0, 0, 1)),
-    "specificity": ((0, 0, 1, 0), (0, 1, 1, 0)),
-    "accuracy": ((1, 0, 1, 0), (1, 1, 1, 1)),
-}
+# The one score that does not end at 1.
+DISTANCES = frozenset({"hd95"})
 
 
 @dataclass(frozen=True)
 class ScoreIntervals:
-    """Intervals by score; those that do not exist, because a score does not, are left out.
+    """Intervals by score; a score that does not exist has none.
 
     Attributes:
-        pooled: of pooled scores, by the bootstrap over images; all but mean_iou.
-        per_image_mean: of means over images, by Student's t.
+        pooled: of POOLED_METRICS, by the bootstrap over images.
+        per_image_mean: of METRICS, by Student's t on the logit scale, so that they end at 1; of distances by plain t.
     """
 
     pooled: dict[str, Interval]
@@ -40,15 +39,42 @@ def score_intervals(scores: BinaryScores, *, level: float = 0.95, seed: int = 0)
         level: between 0 and 1.
         seed: of the bootstrap.
     """
-    counts = np.array([list(of.values()) for of in scores.counts.values()])
-    values = {name: np.array([of[name] for of in scores.per_image.values()]) for name in METRICS}
+    resampled = _resampled(scores, seed)
+    n = len(scores.per_image)
+    means: dict[str, Interval] = {}
+    for name in METRICS:
+        values = np.array([of[name] for of in scores.per_image.values()])
+        values = values[~np.isnan(values)]
+        if len(values):
+            means[name] = mean_interval(values, level=level, method="t" if name in DISTANCES else "logit")
     return ScoreIntervals(
         pooled={
-            name: pooled_interval(counts @ above, counts @ below, level=level, seed=seed)
-            for name, (above, below) in RATIOS.items()
-            if (counts @ below).any()
+            name: percentile_interval(score, resampled[name], n=n, level=level)
+            for name, score in scores.pooled.items()
+            if not np.isnan(score)
         },
-        per_image_mean={
-            name: mean_interval(of[~np.isnan(of)], level=level) for name, of in values.items() if not np.isnan(of).all()
-        },
+        per_image_mean=means,
     )
+
+
+def pooled_difference(
+    scores: BinaryScores, other: BinaryScores, *, metric: str = "dice", level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Pooled score of a model less that of another on the same images, with its interval by the paired bootstrap.
+
+    Raises:
+        LightsegError: the other model was scored on other images.
+        ValueError: unknown metric, or level out of range.
+    """
+    look_up_option(metric, POOLED_METRICS)
+    if list(scores.per_image) != list(other.per_image):
+        raise LightsegError("the models were scored on other images, or in another order: score the same ones")
+    differences = _resampled(scores, seed)[metric] - _resampled(other, seed)[metric]
+    estimate = scores.pooled[metric] - other.pooled[metric]
+    return percentile_interval(estimate, differences, n=len(scores.per_image), level=level)
+
+
+def _resampled(scores: BinaryScores, seed: int) -> dict[str, NDArray[np.float64]]:
+    counts = [[of[name] for name in COUNTS] for of in scores.counts.values()]
+    sums = torch.from_numpy(resampled_sums(counts, seed=seed))
+    return {name: values.numpy() for name, values in confusion_scores(sums).items()}

@@ -24,7 +24,8 @@ __all__ = [
     "over_seeds",
     "paired_permutation",
     "paired_wilcoxon",
-    "pooled_interval",
+    "percentile_interval",
+    "resampled_sums",
 ]
 
 IntervalMethod = Literal["t", "logit", "bootstrap", "bca"]
@@ -40,10 +41,10 @@ LARGEST_BATCH = 300_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its confidence interval.
+    """A mean or a pooled score, and its confidence interval.
 
     Attributes:
-        mean: of the values.
+        estimate: the mean of the values, or the pooled score.
         low: lower end; NaN for one value, which says nothing about spread.
         high: upper end; NaN for one value.
         level: the share of such intervals that is to hold the true mean.
@@ -51,12 +52,17 @@ class Interval:
         method: how the ends were found.
     """
 
-    mean: float
+    estimate: float
     low: float
     high: float
     level: float
     n: int
     method: IntervalMethod
+
+    @property
+    def ends(self) -> str:
+        """Both ends to four places, such as "0.8192 to 0.8501"; "not known" for one value."""
+        return "not known" if math.isnan(self.low) else f"{self.low:.4f} to {self.high:.4f}"
 
 
 @dataclass(frozen=True)
@@ -156,47 +162,53 @@ def mean_interval(
     return Interval(mean, float(low), float(high), level, n, method)
 
 
-def pooled_interval(
-    numerators: ArrayLike, denominators: ArrayLike, *, level: float = 0.95, resamples: int = 9999, seed: int = 0
-) -> Interval:
-    """Confidence interval of a pooled score, sum of numerators over sum of denominators, by resampling images.
+def resampled_sums(values: ArrayLike, *, resamples: int = 9999, seed: int = 0) -> NDArray[np.float64]:
+    """Sums over resampled images: what pooled scores are computed of, as often as the bootstrap draws images.
 
-    Percentiles of the score of resampled images: images are drawn whole, so pixels of one image stay together.
+    Images are drawn whole, so pixels of one image stay together. The same n, resamples and seed draw the same images,
+    so that two models can be compared.
 
     Args:
-        numerators: (n,) finite, one per image, such as twice the true positives.
-        denominators: (n,) finite and 0 or more, such as true and predicted pixels together; one is above 0.
-        level: between 0 and 1.
+        values: (n, k), k counts per image.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        The interval; its `mean` is the pooled score. NaN ends for one image.
+        (resamples, k).
 
     Raises:
-        ValueError: no values, NaN or infinite ones, different lengths, negative or only zero denominators, or another
-            argument out of range.
+        ValueError: values are not a table with a row, or resamples is below 1.
+    """
+    _check_resamples(resamples)
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not len(table):
+        raise ValueError(f"values must be a table with a row per image, got an array of shape {table.shape}")
+    n, rng = len(table), np.random.default_rng(seed)
+    sums = np.empty((resamples, table.shape[1]))
+    for start in range(0, resamples, _batch(n)):
+        part = sums[start : start + _batch(n)]
+        # How often each image is drawn, (resamples of this part, n).
+        part[:] = rng.multinomial(n, np.full(n, 1 / n), size=len(part)) @ table
+    return sums
+
+
+def percentile_interval(estimate: float, resampled: ArrayLike, *, n: int, level: float = 0.95) -> Interval:
+    """Interval between percentiles of a resampled score; resamples where it does not exist (NaN) are passed over.
+
+    Args:
+        estimate: the score.
+        resampled: (resamples,) the score of each resample.
+        n: number of images; for one the ends are NaN, as for a score that is NaN.
+        level: between 0 and 1.
+
+    Raises:
+        ValueError: level is out of range.
     """
     _check_level(level)
-    _check_resamples(resamples)
-    above, below = _as_sample(numerators, "numerators"), _as_sample(denominators, "denominators")
-    if len(above) != len(below):
-        raise ValueError(f"there are {len(above)} numerators and {len(below)} denominators: give one of each per image")
-    if below.min() < 0 or not below.any():
-        raise ValueError("denominators must be 0 or more, and one of them more")
-    n, score = len(above), float(above.sum() / below.sum())
-    if n == 1:
-        return Interval(score, math.nan, math.nan, level, n, "bootstrap")
-    rng, scores = np.random.default_rng(seed), np.empty(resamples)
-    for start in range(0, resamples, _batch(n)):
-        part = scores[start : start + _batch(n)]
-        # How often each image is drawn, (resamples of this part, n).
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=len(part))
-        totals = weights @ below
-        # A resample of images without any pixel has no score and is passed over.
-        part[:] = np.divide(weights @ above, totals, where=totals > 0, out=np.full(len(part), np.nan))
-    low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(score, float(low), float(high), level, n, "bootstrap")
+    low, high = (math.nan, math.nan)
+    if n > 1 and not math.isnan(estimate):
+        low, high = np.nanquantile(np.asarray(resampled), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), level, n, "bootstrap")
 
 
 def paired_wilcoxon(
@@ -301,16 +313,18 @@ def over_seeds(scores: Mapping[int, ArrayLike] | Sequence[float], *, level: floa
     means = _as_sample(scores, "scores over seeds")
     interval = mean_interval(means, level=level, method="t")
     deviation = float(means.std(ddof=1)) if len(means) > 1 else math.nan
-    return SeedScores(len(means), interval.mean, deviation, float(means.min()), float(means.max()), interval)
+    return SeedScores(len(means), interval.estimate, deviation, float(means.min()), float(means.max()), interval)
 
 
 def coverage_warning(n: int) -> str | None:
     """What to print beside a 95 % interval of n images; None from SMALL_SAMPLE on."""
     if n >= SMALL_SAMPLE:
         return None
+    if n < 2:
+        return "an interval takes two images or more: one says nothing about spread"
     return (
-        f"{n} images are few: 95 % intervals of skewed scores hold the true mean less often than they say "
-        "(t intervals, simulated: 81.5 % with 20 images, 90.5 % with 50, 92.9 % with 100)"
+        f"{n} images are few: 95 % intervals of skewed scores hold the true value less often than they say (simulated "
+        "with 20, 50 and 100 images: means 83, 91 and 93 %; pooled Dice 73 to 88, 85 to 91 and 91 to 92 %)"
     )
 
 

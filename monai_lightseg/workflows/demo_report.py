@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monai_lightseg import __version__
 from monai_lightseg.data import Split, read_mask, read_rgb
-from monai_lightseg.metrics import METRICS, BinaryScores
+from monai_lightseg.metrics import METRICS, BinaryScores, worst_first
 from monai_lightseg.profiling import count_macs, count_parameters
 from monai_lightseg.workflows.overlays import OVERLAY_LEGEND, figure_pixels, overlay
 from monai_lightseg.workflows.report_document import Block, Heading, Paragraph, Picture, Table, as_html
@@ -126,8 +126,8 @@ def _network(facts: DemoFacts) -> tuple[int, int, tuple[int, int], str]:
 
 def _chosen(scores: BinaryScores) -> list[str]:
     """The worst and the best case, then the first ones; each once."""
-    ranked = sorted(scores.per_image, key=lambda case_id: np.nan_to_num(scores.per_image[case_id]["dice"]))
-    return list(dict.fromkeys([ranked[0], ranked[-1], *scores.per_image]))[:OVERLAYS]
+    ranked = worst_first(scores)
+    return list(dict.fromkeys([*ranked[:1], *ranked[-1:], *scores.per_image]))[:OVERLAYS]
 
 
 def _overlay(facts: DemoFacts, case_id: str) -> Picture:

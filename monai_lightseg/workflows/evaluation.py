@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,23 @@ from tqdm import tqdm
 
 from monai_lightseg.data import Protocol, check_test_ids, read_mask
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.metrics import SURFACE_TOLERANCE, BinaryScores, Comparison, compare_models, score_binary_masks
+from monai_lightseg.metrics import (
+    SURFACE_TOLERANCE,
+    BinaryScores,
+    ModelComparison,
+    ScoreIntervals,
+    compare_models,
+    coverage_warning,
+    score_binary_masks,
+    score_intervals,
+)
 from monai_lightseg.workflows.prediction_files import Match, check_one_size, match_predictions
 
-__all__ = ["Evaluated", "Evaluation", "evaluate_folders", "evaluate_models", "read_masks"]
+__all__ = ["Evaluation", "ScoredModel", "evaluate_folders", "evaluate_models", "read_masks"]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class ScoredModel:
     """A model's predictions and their scores.
 
     Attributes:
@@ -30,43 +40,58 @@ class Evaluated:
     matches: tuple[Match, ...]
     scores: BinaryScores
 
+    @cached_property
+    def intervals(self) -> ScoreIntervals:
+        """Intervals of the scores."""
+        return score_intervals(self.scores)
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model's scores, and how other models compare on the same images.
+    """Scores of a model, and of others on the same images to compare it with.
 
     Attributes:
-        model: the model in question.
-        others: models it is compared with.
-        comparisons: of the Dice per image, one per other model.
+        models: the model in question, then the others.
         labels: folder of the truth.
         protocol: by which data set and split were chosen; None where none was named.
+        part: what the cases are of the protocol: "test", "fold0", ..., or "all folds"; None without a protocol.
     """
 
-    model: Evaluated
-    others: tuple[Evaluated, ...]
-    comparisons: tuple[Comparison, ...]
+    models: tuple[ScoredModel, ...]
     labels: Path
     protocol: Protocol | None = None
+    part: str | None = None
+
+    @cached_property
+    def comparisons(self) -> list[ModelComparison]:
+        """The first model against each other one, by Dice.
+
+        Raises:
+            LightsegError: fewer than two images have a Dice.
+        """
+        model, *others = self.models
+        return compare_models(model.scores, {other.name: other.scores for other in others})
 
     @property
-    def models(self) -> tuple[Evaluated, ...]:
-        """All models, the one in question first."""
-        return (self.model, *self.others)
+    def title(self) -> str:
+        """How many images these are, and of what."""
+        count = len(self.models[0].matches)
+        of = "of no named protocol" if self.protocol is None else f"{self.part} of {self.protocol.name}"
+        return f"{count} {'image' if count == 1 else 'images'}, {of}"
 
     @property
-    def size_warning(self) -> str | None:
-        """What to print where images were not scored at the size of the protocol; None where they were."""
-        if self.protocol is None or self.protocol.image_size is None:
-            return None
-        height, width = self.protocol.image_size
-        others = sum(sum(of.values()) != height * width for of in self.model.scores.counts.values())
-        if not others:
-            return None
-        return (
-            f"{others} of {len(self.model.matches)} masks are not {height} x {width} as in {self.protocol.name}: "
-            "pooled scores weigh images by their pixels, so these do not compare with scores at that size"
-        )
+    def warnings(self) -> list[str]:
+        """What bears on these figures: few images, another size than the protocol's."""
+        scores = self.models[0].scores
+        texts = [coverage_warning(len(scores.per_image) - scores.undefined["dice"])]
+        size = None if self.protocol is None else self.protocol.image_size
+        others = sum(of != size for of in scores.sizes.values())
+        if self.protocol is not None and size is not None and others:
+            texts.append(
+                f"{others} of {len(scores.sizes)} masks are not {size[0]} x {size[1]} as in {self.protocol.name}: "
+                "scores at another size do not compare"
+            )
+        return [text for text in texts if text is not None]
 
 
 def evaluate_folders(
@@ -84,7 +109,7 @@ def evaluate_folders(
         LightsegError: a folder or a mask is missing, unreadable or of another size.
     """
     evaluation = evaluate_models([predictions], labels, surface_tolerance=surface_tolerance, progress=progress)
-    return evaluation.model.scores
+    return evaluation.models[0].scores
 
 
 def evaluate_models(
@@ -92,31 +117,39 @@ def evaluate_models(
     labels: Path,
     *,
     protocol: Protocol | None = None,
+    only_predicted: bool = False,
     surface_tolerance: float = SURFACE_TOLERANCE,
     progress: bool = True,
 ) -> Evaluation:
     """Score the predictions of one or more models on the same cases; the first is compared with each of the others.
 
     Args:
-        predictions: per model, a folder of predicted masks.
+        predictions: per model, a folder of predicted masks; one or more.
         labels: folder of true masks; each needs a prediction of every model.
         protocol: the cases have to be those it tests on; None takes any.
+        only_predicted: pass over labels without a prediction.
         surface_tolerance: of surface Dice, in pixels.
         progress: show a progress bar on stderr.
 
     Raises:
-        LightsegError: a folder or a mask is missing, unreadable or of another size, or the cases are not those of the
-            protocol; this is found before any mask is read.
+        LightsegError: a folder or a mask is missing, unreadable or of another size, models have other cases, or the
+            cases are not those of the protocol; all but what is in the masks is found before any is read.
+        ValueError: no predictions, or a tolerance that is negative or not finite.
     """
-    matches = [match_predictions(folder, labels) for folder in predictions]
-    if protocol is not None:
-        check_test_ids(protocol, [match.id for match in matches[0]])
-    model, *others = (
-        Evaluated(name, tuple(of_model), _score(of_model, surface_tolerance, progress))
-        for name, of_model in zip(_names(predictions), matches, strict=True)
+    if not predictions:
+        raise ValueError("predictions is empty: give a folder per model")
+    names = _names(predictions)
+    matches = [match_predictions(folder, labels, only_predicted=only_predicted) for folder in predictions]
+    ids = [[match.id for match in of_model] for of_model in matches]
+    for name, of_model in zip(names, ids, strict=True):
+        if of_model != ids[0]:
+            raise LightsegError(f"{name} and {names[0]} are of other cases: compare models on the same ones")
+    part = None if protocol is None else check_test_ids(protocol, ids[0])
+    models = tuple(
+        ScoredModel(name, tuple(of_model), _score(of_model, surface_tolerance, progress))
+        for name, of_model in zip(names, matches, strict=True)
     )
-    comparisons = compare_models(model.scores, {other.name: other.scores for other in others}) if others else []
-    return Evaluation(model, tuple(others), tuple(comparisons), labels, protocol)
+    return Evaluation(models, labels, protocol, part)
 
 
 def read_masks(match: Match) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,15 @@ from numpy.typing import NDArray
 
 from monai_lightseg import __version__
 from monai_lightseg.atomic import atomic_folder, write_bytes, write_text
-from monai_lightseg.data import PICTURE_SUFFIXES, picture_stem, read_rgb
+from monai_lightseg.data import Protocol, read_rgb
 from monai_lightseg.errors import LightsegError
-from monai_lightseg.metrics import (
-    EMPTY_MASKS,
-    METRICS,
-    BinaryScores,
-    Comparison,
-    Interval,
-    coverage_warning,
-    score_intervals,
-)
-from monai_lightseg.workflows.evaluation import Evaluated, Evaluation, read_masks
+from monai_lightseg.metrics import EMPTY_MASKS, METRICS, SURFACE_TOLERANCE, ModelComparison, worst_first
+from monai_lightseg.workflows.evaluation import Evaluation, ScoredModel, evaluate_models, read_masks
 from monai_lightseg.workflows.finite_json import finite_json
 from monai_lightseg.workflows.overlays import OVERLAY_LEGEND, figure_pixels, overlay
+from monai_lightseg.workflows.prediction_files import find_image, pictures_by_stem
 from monai_lightseg.workflows.report_document import (
     Block,
-    Cell,
     Heading,
     Paragraph,
     Picture,
@@ -37,11 +30,52 @@ from monai_lightseg.workflows.report_document import (
     as_markdown,
     png_bytes,
 )
-from monai_lightseg.workflows.score_notes import score_notes
+from monai_lightseg.workflows.score_notes import score_notes, score_table
 
-__all__ = ["write_evaluation_report"]
+__all__ = ["evaluate_and_report", "evaluation_summary", "write_evaluation_report"]
 
 WORST_CASES = 8
+# Where the images lie beside a folder of labels.
+IMAGE_FOLDERS = {"labelsTs": "imagesTs", "labelsTr": "imagesTr", "labels": "images", "masks": "images"}
+
+
+def evaluate_and_report(
+    predictions: Sequence[Path],
+    labels: Path,
+    out: Path,
+    *,
+    images: Path | None = None,
+    protocol: Protocol | None = None,
+    only_predicted: bool = False,
+    surface_tolerance: float = SURFACE_TOLERANCE,
+    progress: bool = True,
+) -> Evaluation:
+    """Score models with `evaluate_models` and write `write_evaluation_report`; what hinders the report is found first.
+
+    Args:
+        predictions: per model, a folder of predicted masks; the first is the one in question.
+        labels: folder of true masks.
+        out: folder to make.
+        images: folder of the images, for overlays; None takes the one beside the labels.
+        protocol: the cases have to be those it tests on; None takes any.
+        only_predicted: pass over labels without a prediction.
+        surface_tolerance: of surface Dice, in pixels.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        LightsegError: as these two functions do.
+    """
+    _check(out, images)
+    evaluation = evaluate_models(
+        predictions,
+        labels,
+        protocol=protocol,
+        only_predicted=only_predicted,
+        surface_tolerance=surface_tolerance,
+        progress=progress,
+    )
+    write_evaluation_report(out, evaluation, images=images)
+    return evaluation
 
 
 def write_evaluation_report(out: Path, evaluation: Evaluation, *, images: Path | None = None) -> Path:
@@ -57,17 +91,16 @@ def write_evaluation_report(out: Path, evaluation: Evaluation, *, images: Path |
         The report, `out/report.html`.
 
     Raises:
-        LightsegError: `out` is already there or cannot be written, an image is missing or of another size, or
-            matplotlib is not installed.
+        LightsegError: `out` is already there or cannot be written, `images` is no folder of images, a comparison has
+            fewer than two images, or matplotlib is not installed.
     """
-    if out.exists():
-        raise LightsegError(f"{out} is already there: remove it or write to another folder")
-    blocks = _blocks(evaluation, images or _images_beside(evaluation.labels))
-    title = f"Evaluation of {evaluation.model.name}"
+    _check(out, images)
+    blocks = _blocks(evaluation, images)
+    title = f"Evaluation of {evaluation.models[0].name}"
     try:
         with atomic_folder(out) as folder:
             write_text(folder / "per_image.csv", _per_image_csv(evaluation.models))
-            write_text(folder / "summary.json", finite_json(_summary(evaluation)) + "\n")
+            write_text(folder / "summary.json", finite_json(evaluation_summary(evaluation)) + "\n")
             write_text(folder / "report.html", as_html(title, blocks))
             write_text(folder / "report.md", as_markdown(title, blocks))
             for block in blocks:
@@ -78,187 +111,203 @@ def write_evaluation_report(out: Path, evaluation: Evaluation, *, images: Path |
     return out / "report.html"
 
 
-def _images_beside(labels: Path) -> Path | None:
-    names = {"labelsTs": "imagesTs", "labelsTr": "imagesTr", "labels": "images", "masks": "images"}
-    folder = labels.absolute()
-    images = folder.with_name(names.get(folder.name, folder.name))
-    return images if images != folder and images.is_dir() else None
+def evaluation_summary(evaluation: Evaluation) -> dict[str, Any]:
+    """All figures of an evaluation, as `summary.json` and `lightseg evaluate --json` show them."""
+    protocol = evaluation.protocol
+    return {
+        "version": __version__,
+        "labels": str(evaluation.labels),
+        "protocol": None
+        if protocol is None
+        else {"name": protocol.name, "part": evaluation.part, "sha256": protocol.checksums()},
+        "warnings": evaluation.warnings,
+        "empty_masks": EMPTY_MASKS,
+        "models": {
+            model.name: {"images": len(model.matches), **asdict(model.scores), "intervals": asdict(model.intervals)}
+            for model in evaluation.models
+        },
+        "comparisons": [
+            {"model": evaluation.models[0].name, **asdict(comparison)} for comparison in evaluation.comparisons
+        ],
+    }
+
+
+def _check(out: Path, images: Path | None) -> None:
+    if out.exists():
+        raise LightsegError(f"{out} is already there: remove it or write to another folder")
+    if images is not None:
+        pictures_by_stem(images)
+    if find_spec("matplotlib") is None:
+        raise LightsegError("matplotlib is not installed: pip install 'monai-lightseg[plots]'")
 
 
 def _blocks(evaluation: Evaluation, images: Path | None) -> list[Block]:
-    model = evaluation.model
-    scores = model.scores
-    warning = coverage_warning(len(scores.per_image))
     return [
+        Paragraph(f"{evaluation.title}. Truth: {evaluation.labels}. monai-lightseg {__version__}."),
+        *(Paragraph(f"Warning: {warning}.") for warning in evaluation.warnings),
         *_protocol_blocks(evaluation),
-        Heading("Scores"),
-        Table(("", "pooled", "95 % interval", "per-image mean", "95 % interval", "images left out"), _rows(scores)),
-        *score_notes(scores),
+        *(block for model in evaluation.models for block in _score_blocks(model)),
+        *score_notes(evaluation.models[0].scores)[:2],
+        Paragraph(EMPTY_MASKS),
         Paragraph(
-            "Intervals: of pooled scores by the bootstrap over images, of means by Student's t."
-            + (f" {warning[0].upper()}{warning[1:]}." if warning else "")
+            "Intervals are over images: of pooled scores by the bootstrap, of means by Student's t, on the logit scale "
+            "for all but hd95."
         ),
-        *(_comparison_blocks(model, evaluation.comparisons) if evaluation.comparisons else []),
+        *_comparison_blocks(evaluation),
         Heading("Distribution"),
         Picture("dice", _dice_charts(evaluation.models)),
-        *(_worst_blocks(model, images) if images else []),
+        *_worst_blocks(evaluation.models[0], images, evaluation.labels),
     ]
 
 
 def _protocol_blocks(evaluation: Evaluation) -> list[Block]:
-    protocol, count = evaluation.protocol, len(evaluation.model.matches)
+    protocol = evaluation.protocol
     if protocol is None:
-        return [Paragraph(f"{count} images, of no named protocol.")]
+        return []
+    checksums = protocol.checksums()
     rows = [
         ("protocol", f"{protocol.name}: {protocol.title}"),
-        ("images", str(count)),
-        *((f"sha256 of the ids, {part}", checksum) for part, checksum in protocol.checksums().items()),
+        ("scored", evaluation.title),
+        *(
+            (f"sha256 of the ids, {part}", checksum)
+            for part, checksum in checksums.items()
+            if evaluation.part in (part, "all folds")
+        ),
         ("metric", protocol.metric),
     ]
-    warning = evaluation.size_warning
-    notes = [*([warning] if warning else []), *protocol.notes]
-    return [Heading("Protocol"), Table((), rows), *(Paragraph(f"Note: {note}") for note in notes)]
+    return [Heading("Protocol"), Table((), rows), *(Paragraph(f"Note: {note}") for note in protocol.notes)]
 
 
-def _rows(scores: BinaryScores) -> list[tuple[Cell, ...]]:
-    intervals = score_intervals(scores)
+def _score_blocks(model: ScoredModel) -> list[Block]:
     return [
-        (
-            name,
-            scores.pooled.get(name, ""),
-            _range(intervals.pooled.get(name)),
-            scores.per_image_mean[name],
-            _range(intervals.per_image_mean.get(name)),
-            scores.undefined[name],
-        )
-        for name in METRICS
+        Heading(f"Scores of {model.name}"),
+        score_table(model.scores, model.intervals),
+        Paragraph(f"Missed lesions: {model.scores.missed}. False alarms: {model.scores.false_alarms}."),
     ]
 
 
-def _finite(scores: BinaryScores, metric: str) -> NDArray[np.float64]:
-    values = np.array([of[metric] for of in scores.per_image.values()])
-    return values[~np.isnan(values)]
-
-
-def _range(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.low:.4f} to {interval.high:.4f}"
-
-
-def _comparison_blocks(model: Evaluated, comparisons: Sequence[Comparison]) -> list[Block]:
-    rows = [
-        (
-            other.other,
-            other.mean,
-            other.other_mean,
-            f"{other.permutation.difference.mean:+.4f} ({_range(other.permutation.difference)})",
-            f"{other.wilcoxon.p_value:.2g} ({other.wilcoxon_adjusted:.2g})",
-            other.wilcoxon.effect,
-            f"{other.permutation.p_value:.2g} ({other.permutation_adjusted:.2g})",
-            other.permutation.effect,
-            other.left_out,
-        )
-        for other in comparisons
-    ]
+def _comparison_blocks(evaluation: Evaluation) -> list[Block]:
+    comparisons, name = evaluation.comparisons, evaluation.models[0].name
+    if not comparisons:
+        return []
     return [
         Heading("Comparison"),
         Table(
-            (
-                f"{model.name} against",
-                "mean Dice",
-                "its mean Dice",
-                "difference",
-                "Wilcoxon p (Holm)",
-                "rank-biserial",
-                "permutation p (Holm)",
-                "Cohen's d_z",
-                "images left out",
-            ),
-            rows,
+            (f"{name} against", "mean Dice", "its mean Dice", "difference", "pooled difference", *_TEST_HEADER),
+            [_comparison_row(comparison) for comparison in comparisons],
         ),
         Paragraph(
-            "Dice per image, paired by image; difference with its 95 % interval, positive where "
-            f"{model.name} is better. Wilcoxon's signed-rank test and the sign-flip permutation test of the mean, both "
-            "two-sided; in brackets corrected by Holm for the number of models compared. They say whether these "
-            "trained weights differ on such images, not whether another seed would: train several."
+            f"Differences are {name} less the other, with their 95 % intervals; they are positive where {name} is "
+            "better. The tests are two-sided and of the Dice per image, paired by image: Wilcoxon's signed-rank test, "
+            "and the sign-flip permutation test of the mean. In brackets p by Holm, for each test over the "
+            f"{len(comparisons)} comparisons with {name}; decide beforehand which test counts. Intervals are not "
+            "corrected, and pooled Dice is not tested: its difference has an interval by the paired bootstrap."
+        ),
+        Paragraph(
+            "Where the truth is empty and only one model predicts something, the other one, rightly silent, has a Dice "
+            "of 1. The tests say whether these trained weights differ on such images, not whether another seed would: "
+            "train several."
         ),
     ]
 
 
-def _dice_charts(models: Sequence[Evaluated]) -> NDArray[np.uint8]:
-    """Boxes of Dice per image, and Dice against lesion size or against the other model."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise LightsegError("matplotlib is not installed: pip install 'monai-lightseg[plots]'") from error
+_TEST_HEADER = (
+    "Wilcoxon p (Holm)",
+    "rank-biserial",
+    "permutation p (Holm)",
+    "Cohen's d_z",
+    "equal",
+    "one silent",
+    "images left out",
+)
+
+
+def _comparison_row(of: ModelComparison) -> tuple[str | float | int, ...]:
+    difference, pooled = of.permutation.difference, of.pooled
+    return (
+        of.other,
+        of.mean,
+        of.other_mean,
+        f"{difference.estimate:+.4f} ({difference.ends})",
+        "" if pooled is None else f"{pooled.estimate:+.4f} ({pooled.ends})",
+        f"{of.wilcoxon.p_value:.2g} ({of.wilcoxon_adjusted:.2g})",
+        of.wilcoxon.effect,
+        f"{of.permutation.p_value:.2g} ({of.permutation_adjusted:.2g})",
+        of.permutation.effect,
+        of.permutation.zeros,
+        of.silent,
+        of.undefined,
+    )
+
+
+def _dice_charts(models: Sequence[ScoredModel]) -> NDArray[np.uint8]:
+    """Boxes of Dice per image; beside them Dice against the size of the lesion, or two models against each other."""
+    from matplotlib.figure import Figure
+
+    dice = [np.array([of["dice"] for of in model.scores.per_image.values()]) for model in models]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     boxes, scatter = figure.subplots(1, 2)
-    boxes.boxplot([_finite(model.scores, "dice") for model in models], tick_labels=[model.name for model in models])
+    boxes.boxplot([values[~np.isnan(values)] for values in dice], tick_labels=[model.name for model in models])
     boxes.set(ylabel="Dice per image", ylim=(-0.02, 1.02))
     boxes.tick_params(axis="x", labelrotation=15)
-    first = [of["dice"] for of in models[0].scores.per_image.values()]
     if len(models) == 2:
-        other = models[1]
         scatter.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        scatter.scatter(first, [of["dice"] for of in other.scores.per_image.values()], s=8, alpha=0.5)
-        scatter.set(xlabel=f"Dice, {models[0].name}", ylabel=f"Dice, {other.name}")
+        scatter.scatter(*dice, s=8, alpha=0.5)
+        scatter.set(xlabel=f"Dice, {models[0].name}", ylabel=f"Dice, {models[1].name}")
     else:
-        for model in models:
-            counts = np.array([[of[name] for name in ("tp", "fp", "tn", "fn")] for of in model.scores.counts.values()])
-            share = (counts[:, 0] + counts[:, 3]) / counts.sum(axis=1)
-            dice = [of["dice"] for of in model.scores.per_image.values()]
-            scatter.scatter(share, dice, s=8, alpha=0.5, label=model.name)
-        scatter.set(xlabel="share of the image that is foreground", ylabel="Dice per image")
+        for model, values in zip(models, dice, strict=True):
+            scatter.scatter(_foreground_shares(model), values, s=8, alpha=0.5, label=model.name)
+        scatter.set(xlabel="share of the image that is lesion", ylabel="Dice per image")
         scatter.legend()
     return figure_pixels(figure)
 
 
-def _worst_blocks(model: Evaluated, images: Path) -> list[Block]:
-    by_case = {_image_case(path): path for path in images.iterdir() if path.name.lower().endswith(PICTURE_SUFFIXES)}
-    dice = {case: of["dice"] for case, of in model.scores.per_image.items()}
-    worst = sorted((case for case in dice if not np.isnan(dice[case])), key=lambda case: dice[case])[:WORST_CASES]
+def _foreground_shares(model: ScoredModel) -> list[float]:
+    return [(of["tp"] + of["fn"]) / sum(of.values()) for of in model.scores.counts.values()]
+
+
+def _worst_blocks(model: ScoredModel, images: Path | None, labels: Path) -> list[Block]:
+    """Overlays of the worst cases; where no folder was named, what hinders them is told and no error."""
+    folder = images or _images_beside(labels)
+    if folder is None:
+        return []
+    try:
+        by_stem = pictures_by_stem(folder)
+    except LightsegError as error:
+        return [Paragraph(f"No overlays: {error}.")]
     matches = {match.id: match for match in model.matches}
     pictures: list[Block] = []
-    for place, case in enumerate(worst, 1):
-        if case not in by_case:
-            raise LightsegError(f"{images} has no image of {case}: give the folder of the images")
-        image, (predicted, true) = read_rgb(by_case[case]), read_masks(matches[case])
-        if image.shape[:2] != true.shape:
-            raise LightsegError(f"{by_case[case]} has another size than {matches[case].label}: give both one size")
-        pictures.append(Picture(f"worst_{place}", overlay(image, true, predicted), f"{case}: Dice {dice[case]:.3f}"))
-    return [Heading("Worst cases"), Paragraph(OVERLAY_LEGEND), *pictures]
+    without = []
+    for case_id in worst_first(model.scores):
+        if len(pictures) == WORST_CASES:
+            break
+        match = matches[case_id]
+        path = find_image(by_stem, match)
+        image = None if path is None else read_rgb(path)
+        if image is None or image.shape[:2] != model.scores.sizes[case_id]:
+            without.append(case_id)
+            continue
+        predicted, true = read_masks(match)
+        caption = f"{case_id}: Dice {model.scores.per_image[case_id]['dice']:.3f}"
+        pictures.append(Picture(f"worst_{len(pictures) + 1}", overlay(image, true, predicted), caption))
+    notes = [Paragraph(f"Without an image of their size in {folder}: {', '.join(without)}.")] if without else []
+    legend = [Paragraph(OVERLAY_LEGEND)] if pictures else []
+    return [Heading(f"Worst cases of {model.name}"), *legend, *notes, *pictures]
 
 
-def _image_case(path: Path) -> str:
-    """The case of an image; nnU-Net ends its first channel in `_0000`."""
-    return picture_stem(path).removesuffix("_0000")
+def _images_beside(labels: Path) -> Path | None:
+    name = IMAGE_FOLDERS.get(labels.absolute().name)
+    folder = None if name is None else labels.absolute().with_name(name)
+    return folder if folder is not None and folder.is_dir() else None
 
 
-def _per_image_csv(models: Sequence[Evaluated]) -> str:
+def _per_image_csv(models: Sequence[ScoredModel]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["model", "case", "tp", "fp", "tn", "fn", *METRICS])
+    writer.writerow(["model", "case", "height", "width", "tp", "fp", "tn", "fn", *METRICS])
     for model in models:
-        for case, of in model.scores.per_image.items():
+        scores = model.scores
+        for case_id, of in scores.per_image.items():
             values = ["" if np.isnan(of[name]) else repr(of[name]) for name in METRICS]
-            writer.writerow([model.name, case, *model.scores.counts[case].values(), *values])
+            writer.writerow([model.name, case_id, *scores.sizes[case_id], *scores.counts[case_id].values(), *values])
     return stream.getvalue()
-
-
-def _summary(evaluation: Evaluation) -> dict[str, Any]:
-    protocol = evaluation.protocol
-    return {
-        "version": __version__,
-        "protocol": None if protocol is None else {"name": protocol.name, "sha256": protocol.checksums()},
-        "empty_masks": EMPTY_MASKS,
-        "models": {model.name: _model_summary(model.scores) for model in evaluation.models},
-        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
-    }
-
-
-def _model_summary(scores: BinaryScores) -> Mapping[str, Any]:
-    left_out = ("per_image", "counts")
-    return {
-        "images": len(scores.per_image),
-        **{name: value for name, value in asdict(scores).items() if name not in left_out},
-        "intervals": asdict(score_intervals(scores)),
-    }

@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Block", "Cell", "Heading", "Paragraph", "Picture", "Table", "as_html", "as_markdown", "png_bytes"]
+__all__ = [
+    "Block",
+    "Cell",
+    "Heading",
+    "Paragraph",
+    "Picture",
+    "Table",
+    "as_html",
+    "as_markdown",
+    "as_text",
+    "png_bytes",
+]
 
 Cell = str | int | float
 
@@ -73,6 +84,15 @@ def as_html(title: str, blocks: Sequence[Block]) -> str:
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
     """Markdown that shows each picture from the file `{name}.png` beside it."""
     return "\n\n".join([f"# {_plain(title)}", *map(_markdown_block, blocks)]) + "\n"
+
+
+def as_text(table: Table) -> str:
+    """A table for the terminal: the first column to the left, the others to the right."""
+    lines = [table.header, *(tuple(map(_text, row)) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
+    )
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,9 +1,25 @@
-"""What a report says below its table of scores."""
+"""Scores as a table, and what a report says below it."""
 
-from monai_lightseg.metrics import EMPTY_MASKS, BinaryScores
-from monai_lightseg.workflows.report_document import Paragraph
+from monai_lightseg.metrics import EMPTY_MASKS, METRICS, BinaryScores, ScoreIntervals
+from monai_lightseg.workflows.report_document import Paragraph, Table
 
-__all__ = ["score_notes"]
+__all__ = ["score_notes", "score_table"]
+
+
+def score_table(scores: BinaryScores, intervals: ScoreIntervals) -> Table:
+    """Pooled scores and means over images, each with its interval."""
+    rows = [
+        (
+            name,
+            scores.pooled.get(name, ""),
+            intervals.pooled[name].ends if name in intervals.pooled else "",
+            scores.per_image_mean[name],
+            intervals.per_image_mean[name].ends if name in intervals.per_image_mean else "",
+            scores.undefined[name],
+        )
+        for name in METRICS
+    ]
+    return Table(("", "pooled", "95 % interval", "per-image mean", "95 % interval", "images left out"), rows)
 
 
 def score_notes(scores: BinaryScores) -> list[Paragraph]:

@@ -209,22 +209,25 @@ def test_interval_coverage(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     script, out = importlib.import_module("interval_coverage"), tmp_path / "out.json"
     options = ["--images", "20", "30", "--test-images", "25", "--simulations", "40", "--test-simulations", "30"]
-    monkeypatch.setattr(sys, "argv", ["interval_coverage.py", *options, "--resamples", "99", "--out", str(out)])
+    options += ["--pooled-simulations", "40", "--resamples", "99", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["interval_coverage.py", *options])
+    monkeypatch.setattr(script, "POPULATION", 20_000)
     script.main()
     record, printed = json.loads(out.read_text()), capsys.readouterr().out
-    assert record["machine"]["scipy"] and record["simulations"] == 40
-    assert set(record["coverage"]) == set(record["distributions"]) == {"skewed", "symmetric"}
-    for rows in record["coverage"].values():
-        assert set(rows) == {"t", "logit", "bootstrap", "bca"}
+    assert record["machine"]["scipy"] and record["simulations"] == record["pooled_simulations"] == 40
+    assert set(record["coverage"]) == set(record["distributions"]) == {"skewed", "symmetric", "pooled"}
+    for name, rows in record["coverage"].items():
+        assert set(rows) == set(script.SIZE_CORRELATIONS if name == "pooled" else ("t", "logit", "bootstrap", "bca"))
         for method, row in rows.items():
             assert method in printed and set(row) == {"20", "30"}
             # Intervals that hold nothing, or everything, are not what was simulated.
             assert all(0.5 < cell["share"] <= 1 - cell["too_high"] for cell in row.values())
-    assert set(record["false_alarms"]) == {"paired_wilcoxon", "paired_permutation", "interval of difference"}
+    intervals = {"interval of difference", "interval of pooled difference"}
+    assert set(record["false_alarms"]) == {"paired_wilcoxon", "paired_permutation"} | intervals
     assert all(row["25"]["share"] < 0.5 for row in record["false_alarms"].values())
 
 
-def test_simulated_scores_have_the_mean_they_are_compared_with(monkeypatch):
+def test_simulated_scores_are_what_the_benchmark_says(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     script, rng = importlib.import_module("interval_coverage"), np.random.default_rng(0)
     for name, mean in script.TRUE_MEANS.items():
@@ -236,3 +239,11 @@ def test_simulated_scores_have_the_mean_they_are_compared_with(monkeypatch):
     assert pair.mean(axis=1) == pytest.approx([script.TRUE_MEANS["skewed"]] * 2, abs=4 * pair.std() / 200_000**0.5)
     # Less than between the normal numbers, for the failures go together less.
     assert 0.6 < np.corrcoef(pair)[0, 1] < 0.8
+    for correlation in script.SIZE_CORRELATIONS.values():
+        counts = script.draw_counts(correlation, 200_000, rng)
+        assert counts.min() > -1e-12 and counts.sum(axis=1) == pytest.approx(1)
+        dice, shares = script.pooled_dice(counts), counts[:, [0, 3]].sum(axis=1)
+        assert dice.mean() == pytest.approx(script.TRUE_MEANS["skewed"], abs=4 * dice.std() / 200_000**0.5)
+        assert np.median(shares) == pytest.approx(0.13, rel=0.02)
+        # Failures and clipped sizes lower it.
+        assert np.corrcoef(dice, shares)[0, 1] == pytest.approx(0.7 * correlation, abs=0.05)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -219,10 +218,14 @@ def test_a_failed_write_leaves_nothing_behind(source, tmp_path, monkeypatch, whe
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*((os, "fdopen", FullDisk) if step == "write" else (Path, "replace", fail)))
+    def opened_on_a_full_disk(path, mode, **_):
+        return FullDisk(path, mode)
+
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(LightsegError, match=r"ours\.safetensors cannot be written .*No space left"):
-        convert_file(source, NAME, path, arguments=ARGUMENTS, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, *(("open", opened_on_a_full_disk) if step == "write" else ("replace", fail)))
+        with pytest.raises(LightsegError, match=r"ours\.safetensors cannot be written .*No space left"):
+            convert_file(source, NAME, path, arguments=ARGUMENTS, overwrite=True)
     assert sorted(tmp_path.iterdir()) == before
     assert when == "new" or path.read_text() == "old"
 

@@ -101,7 +101,7 @@ def test_overwrite_has_to_be_asked_for(folder: Path) -> None:
     assert convert(folder).exit_code == 0
     result = convert(folder)
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.startswith("error: ") and "--overwrite" in result.stderr
     assert convert(folder, "--overwrite").exit_code == 0
 
 
@@ -132,7 +132,9 @@ def test_no_preprocessed_folder_is_said(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("nnUNet_preprocessed")
     result = convert(folder)
     assert result.exit_code == 0
-    assert "splits_final.json" in result.stderr
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("nnUNet_preprocessed is not set")]
+    copied = Path(line.split("copy ")[1].split(" to the preprocessed dataset")[0])
+    assert copied.name == "splits_final.json" and copied.is_file()
 
 
 def test_bad_files_are_one_line_each(folder: Path, tmp_path: Path) -> None:
@@ -250,7 +252,14 @@ def test_another_size_than_that_of_the_protocol_is_warned_of(folder: Path, tmp_p
     assert "warning: mine asks for 8x12; figures at another size do not compare" in result.stderr
     with Image.open(tmp_path / "nnUNet_raw/Dataset018_X/labelsTr/case0.png") as label:
         assert label.size == (8, 8)
+    # It is not the protocol any more.
+    done = tmp_path / "nnUNet_raw/Dataset018_X/lightseg_conversion.json"
+    assert json.loads(done.read_text())["protocol"] is None
     assert "warning" not in convert(folder, "--protocol", protocol, "--size", "8x12", "--overwrite").stderr
+    assert json.loads(done.read_text())["protocol"] == "mine"
+    protocol = write_protocol(tmp_path, PARTS, image_size=None, interpolation=None)
+    assert convert(folder, "--protocol", protocol, "--size", "8x12", "--overwrite").exit_code == 0
+    assert json.loads(done.read_text())["protocol"] is None
 
 
 @pytest.mark.parametrize("to", ["nnunet", "datalist"])
@@ -296,7 +305,9 @@ def test_pairs_of_different_size_are_counted(folder: Path, tmp_path: Path) -> No
         with Image.open(folder / "masks" / f"{name}.png") as mask:
             mask.resize((32, 24), Image.Resampling.NEAREST).save(folder / "masks" / f"{name}.png")
     result = convert(folder)
-    assert len([line for line in result.stderr.splitlines() if line.startswith("error: ")]) == 3
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 4
+    assert lines[-1].startswith("error: 3 pairs differ in size: give --size HEIGHTxWIDTH")
     result = convert(folder, "--size", "8x8")
     assert result.exit_code == 0
     assert "3 pairs of different size, each resized on its own\n" in result.stdout
@@ -314,14 +325,34 @@ def test_glands_for_monai(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["nnunet", "datalist"])
-@pytest.mark.parametrize("place", [".", "out", "images/out"])
-def test_output_inside_the_input_is_refused(folder: Path, to: str, place: str) -> None:
+@pytest.mark.parametrize("place", ["images", "images/out", "masks/../images/out"])
+def test_output_among_the_cases_is_refused(folder: Path, to: str, place: str) -> None:
     before = sorted(folder.rglob("*"))
     options = ["--id", "3"] if to == "nnunet" else []
     result = plain(folder, "--to", to, *options, "--out", str(folder / place), "--overwrite")
     assert result.exit_code == 1
-    assert f"lies inside {folder}" in result.stderr
+    assert f"lies inside {folder / 'images'}, among the cases" in result.stderr
     assert sorted(folder.rglob("*")) == before
+
+
+def test_output_among_the_folders_of_ph2_is_refused(tmp_path: Path) -> None:
+    for name in ("IMD002/IMD002_Dermoscopic_Image/IMD002", "IMD002/IMD002_lesion/IMD002_lesion"):
+        path = tmp_path / f"PH2Dataset/PH2 Dataset images/{name}.bmp"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    place = tmp_path / "PH2Dataset/PH2 Dataset images/made"
+    result = plain(tmp_path, "--to", "datalist", "--out", str(place))
+    assert result.exit_code == 1
+    assert "among the cases" in result.stderr
+
+
+@pytest.mark.parametrize("to", ["nnunet", "datalist"])
+def test_output_beside_images_and_masks_does_no_harm(folder: Path, to: str) -> None:
+    options = ["--id", "3"] if to == "nnunet" else []
+    for _ in range(2):
+        result = plain(folder, "--to", to, *options, "--out", str(folder / "made"), "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert "6 train, 2 val, 2 test" in result.stdout
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])

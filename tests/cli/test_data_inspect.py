@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from monai_lightseg.cli import data_inspect
 from monai_lightseg.cli.app import app
-from monai_lightseg.data import ids_checksum, synthetic_cases
+from monai_lightseg.data import ids_checksum, near_duplicates, synthetic_cases
 
 NAMES = "abcdefgh"
 
@@ -83,6 +84,21 @@ def test_sheet_without_the_cases_that_cannot_be_read(folder: Path, tmp_path: Pat
         assert seven.width - 4 == 7 * 196
 
 
+def test_sheets_are_checked_before_anything_is_read(folder: Path, tmp_path: Path) -> None:
+    image = folder / "images" / "a.png"
+    before = image.read_bytes()
+    for option in ("--sheet", "--duplicate-sheet"):
+        for path, said in ((tmp_path / "none" / "x.png", "is no folder"), (image, "among the files of the data set")):
+            result = inspect(folder, option, str(path))
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert result.stderr.startswith(f"error: {path}") and said in result.stderr
+    assert image.read_bytes() == before
+
+
+def test_similarity_is_that_of_the_library() -> None:
+    assert data_inspect.SIMILARITY == near_duplicates.SIMILARITY
+
+
 def test_no_duplicates_no_sheet(folder: Path, tmp_path: Path) -> None:
     result = inspect(folder, "--similarity", "1", "--duplicate-sheet", str(tmp_path / "sheet.png"))
     assert result.exit_code == 0
@@ -109,7 +125,15 @@ def test_protocol_of_ones_own(folder: Path, tmp_path: Path) -> None:
     assert result.stderr.startswith("error: ")
 
 
-@pytest.mark.parametrize("options", [["--sheet", "sheet.jpg"], ["--similarity", "1.1"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--sheet", "sheet.jpg"],
+        ["--sheet", "a.png", "--duplicate-sheet", "a.png"],
+        ["--similarity", "1.1"],
+        ["--seed", "-1"],
+    ],
+)
 def test_usage_errors(folder: Path, options: list[str]) -> None:
     assert inspect(folder, *options).exit_code == 2
 

@@ -25,18 +25,34 @@ def test_table(folders: list[str]) -> None:
     result = CliRunner().invoke(app, ["evaluate", *folders])
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "2 images"
-    words = ["pooled", "95", "%", "interval", "per-image", "mean", "95", "%", "interval", "images", "left", "out"]
-    assert lines[1].split() == words
+    assert lines[0] == "2 images, of no named protocol"
+    head = "pooled     95 % interval  per-image mean     95 % interval  images left out"
+    assert " ".join(lines[1].split()) == " ".join(head.split())
     dice = lines[2].split()
-    assert (dice[0], dice[1], dice[4], dice[-1]) == ("dice", "0.6667", "0.6667", "1")
-    # One image has a Dice, and one score has no interval.
-    assert dice[5:7] == ["nan", "nan"]
+    # One image has a Dice, so its mean has no interval.
+    assert (dice[0], dice[1], dice[-4:]) == ("dice", "0.6667", ["0.6667", "not", "known", "1"])
     specificity = lines[6].split()
-    assert (specificity[0], specificity[1], specificity[4]) == ("specificity", "0.6667", "0.5000")
+    assert (specificity[:2], specificity[5]) == (["specificity", "0.6667"], "0.5000")
     assert lines[9].split()[:2] == ["hd95", "0.9500"]
     assert lines[11:] == ["missed lesions: 0, false alarms: 0", EMPTY_MASKS]
-    assert "warning: 2 images are few" in result.stderr
+    assert result.stderr.count("warning: ") == 1
+
+
+def test_tolerance(folders: list[str]) -> None:
+    def surface_dice(*options: str) -> float:
+        result = CliRunner().invoke(app, ["evaluate", *folders, "--json", *options])
+        return json.loads(result.stdout)["models"]["predictions"]["per_image"]["a"]["surface_dice"]
+
+    assert surface_dice("--tolerance", "0") < surface_dice() == 1
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--tolerance", "inf"])
+    assert result.exit_code == 2 and "is a number of pixels" in result.stderr
+
+
+def test_only_predicted(folders: list[str]) -> None:
+    (Path(folders[0]) / "empty.png").unlink()
+    assert CliRunner().invoke(app, ["evaluate", *folders]).exit_code == 1
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--only-predicted"])
+    assert result.exit_code == 0 and result.stdout.startswith("1 image, ")
 
 
 def test_comparison_and_report(folders: list[str], tmp_path: Path) -> None:
@@ -50,10 +66,10 @@ def test_comparison_and_report(folders: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", *folders, "--compare", folders[1], "--out", str(out)])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[-4].startswith("against labels: dice 0.8000 and 1.0000, difference -0.2000 (")
-    assert lines[-4].endswith("1 images left out")
-    # Three differences of one sign and two zeros: 2 of 8 sign patterns are as extreme.
-    assert lines[-2] == "  sign-flip permutation: p 0.25, by Holm 0.25; Cohen's d_z -1.095"
+    assert lines[-6] == "predictions against labels, dice per image, 1 images left out:"
+    assert lines[-5].startswith("  means 0.8000 and 1.0000, difference -0.2000 (")
+    assert lines[-4].startswith("  pooled difference -")
+    assert lines[-2].startswith("  sign-flip permutation: p 0.25, by Holm 0.25; Cohen's d_z -")
     assert lines[-1] == f"wrote {out / 'report.html'}"
     assert (out / "report.html").is_file()
     result = CliRunner().invoke(app, ["evaluate", *folders, "--compare", folders[1], "--json"])
@@ -74,7 +90,7 @@ def test_protocol(folders: list[str]) -> None:
         (Path(folder) / "empty.png").unlink()
     result = CliRunner().invoke(app, ["evaluate", *folders, "--protocol", "ph2-external"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("200 images")
+    assert result.stdout.startswith("200 images, test of ph2-external\n")
     assert "warning: 200 of 200 masks are not 256 x 256 as in ph2-external" in result.stderr
 
 
@@ -95,15 +111,15 @@ def test_json(folders: list[str]) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    scores = json.loads(result.stdout, parse_constant=refuse)
+    summary = json.loads(result.stdout, parse_constant=refuse)
+    assert summary["comparisons"] == [] and summary["protocol"] is None and len(summary["warnings"]) == 1
+    (scores,) = summary["models"].values()
     assert scores["per_image"]["empty"]["dice"] is None
     assert scores["per_image"]["a"]["dice"] == pytest.approx(2 / 3)
     assert scores["undefined"]["dice"] == 1
     assert scores["counts"]["a"] == {"tp": 1, "fp": 1, "tn": 0, "fn": 0}
     assert (scores["missed"], scores["false_alarms"], scores["surface_tolerance"]) == (0, 0, 2)
-    tables = {"pooled", "per_image_mean", "undefined", "per_image", "counts"}
-    assert set(scores) == tables | {"missed", "false_alarms", "surface_tolerance", "comparisons"}
-    assert scores["comparisons"] == []
+    assert scores["sizes"]["a"] == [1, 2] and set(scores["intervals"]) == {"pooled", "per_image_mean"}
 
 
 def test_error(folders: list[str]) -> None:

@@ -9,8 +9,8 @@ from monai.transforms import LoadImaged
 from PIL import Image
 
 from monai_lightseg.data import (
-    CrossValidation,
     FileCase,
+    Folds,
     Split,
     load_protocol,
     random_split,
@@ -78,7 +78,7 @@ def test_monai_reads_it(tmp_path, part, key):
 
 
 def test_cross_validation_has_one_list_with_folds(tmp_path):
-    folder = written(tmp_path / "made", split=CrossValidation((tuple(IDS[:2]), tuple(IDS[2:4]), tuple(IDS[4:6]))))
+    folder = written(tmp_path / "made", split=Folds((tuple(IDS[:2]), tuple(IDS[2:4]), tuple(IDS[4:6]))))
     content = json.loads((folder / "datalist.json").read_text())
     assert content["training"] == [entry(case_id) | {"fold": place // 2} for place, case_id in enumerate(IDS[:6])]
     assert (content["numTraining"], content["numTest"]) == (6, 0)
@@ -90,7 +90,7 @@ def test_cross_validation_has_one_list_with_folds(tmp_path):
 def test_cross_validation_as_auto3dseg_divides_it(tmp_path):
     from monai.auto3dseg.utils import datafold_read
 
-    folder = written(tmp_path / "made", split=CrossValidation((tuple(IDS[:2]), tuple(IDS[2:7]))))
+    folder = written(tmp_path / "made", split=Folds((tuple(IDS[:2]), tuple(IDS[2:7]))))
     train, val = datafold_read(str(folder / "datalist.json"), str(folder), fold=0)
     assert [Path(item["image"]).stem for item in val] == IDS[:2]
     assert [Path(item["label"]).stem for item in train] == IDS[2:7]
@@ -141,15 +141,55 @@ def test_bad_arguments(tmp_path, changes, said):
     assert names(tmp_path) == []
 
 
-def test_a_folder_is_replaced_only_if_it_holds_a_datalist_and_may_be(tmp_path):
+def test_a_folder_is_replaced_only_if_it_was_written_so_and_may_be(tmp_path):
     folder = written(tmp_path / "made")
     with pytest.raises(LightsegError, match="is already there"):
         written(folder)
     written(folder, split=Split((), (), tuple(IDS[:1])), overwrite=True)
     assert len(names(folder / "images")) == 1
-    with pytest.raises(LightsegError, match=r"holds other files and no datalist\.json"):
+    with pytest.raises(LightsegError, match=r"holds other files and no lightseg_conversion\.json"):
         written(tmp_path, overwrite=True)
     assert names(tmp_path) == ["made"]
+
+
+@pytest.mark.parametrize("marker", ["datalist.json", "lightseg_conversion.json"])
+def test_a_project_with_such_a_file_is_never_replaced(tmp_path, marker):
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    for name in ("src/model.py", "weights.pt", marker):
+        (project / name).touch()
+    with pytest.raises(LightsegError, match="so it is not replaced"):
+        written(project, overwrite=True)
+    assert (project / "src/model.py").exists() and (project / "weights.pt").exists()
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "made").mkdir()
+    assert len(names(written(tmp_path / "made"))) == 4
+    assert names(tmp_path) == ["made"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_is_kept_and_what_it_leads_to_is_made(tmp_path, there):
+    disk, link = tmp_path / "disk" / "made", tmp_path / "link"
+    link.symlink_to(disk)
+    if there:
+        written(disk, foreground="old")
+    assert written(link, overwrite=there) == link
+    assert link.is_symlink() and names(tmp_path) == ["disk", "link"] and names(tmp_path / "disk") == ["made"]
+    assert json.loads((disk / "datalist.json").read_text())["labels"]["1"] == "lesion"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="mounts are POSIX")
+def test_a_mount_point_is_refused_before_the_work():
+    with pytest.raises(LightsegError, match="is a mount point"):
+        written(Path("/"))
+
+
+def test_what_was_done_is_written_down(tmp_path):
+    done = json.loads((written(tmp_path / "made") / "lightseg_conversion.json").read_text())
+    assert (done["border"], done["reduced"]) == (None, False)
 
 
 @pytest.mark.real

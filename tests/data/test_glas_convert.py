@@ -113,6 +113,8 @@ def test_masks_are_written_as_before(tmp_path):
 def test_reduced_cases(tmp_path):
     cases = read_glas(write_glas(tmp_path / "glas", FEW))
     dataset = written(tmp_path, [ReducedCase(case) for case in cases])
+    done = json.loads((dataset / "lightseg_conversion.json").read_text())
+    assert (done["reduced"], done["border"], done["size"]) == (True, 2, None)
     assert pixels(dataset / "imagesTr/train_1_0000.png").shape == (26, 32, 3)
     assert set(np.unique(pixels(dataset / "instancesTr/train_1.png"))) == {0, 1, 3, 4}
 
@@ -162,6 +164,13 @@ def test_id_files_border_and_reduction(tmp_path):
     assert json.loads((dataset / "dataset.json").read_text())["labels"] == {"background": 0, "gland": 1}
     assert pixels(dataset / "labelsTr/train_1.png").shape == (26, 32)
     assert len(list((dataset / "instancesTs").iterdir())) == 1
+
+
+def test_a_protocol_is_not_reduced(tmp_path):
+    result = convert(write_glas(tmp_path / "glas", ALL), "--protocol", "glas-official", "--reduce")
+    assert result.exit_code == 2
+    assert "--reduce" in result.stderr and "says the size" in result.stderr
+    assert not (tmp_path / "raw").exists()
 
 
 def test_without_the_validation_images_id_files_are_needed(tmp_path):

@@ -183,7 +183,21 @@ def test_mask_modes(tmp_path, mode):
     np.testing.assert_array_equal(read_mask(saved(tmp_path / "m.tif", image)), SQUARE)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK", "F"])
+@pytest.mark.parametrize(("mode", "name"), [("RGBA", "m.png"), ("LA", "m.png"), ("LA", "m.tif"), ("P", "m.png")])
+def test_opaque_alpha_of_masks_is_dropped(tmp_path, mode, name):
+    image, options = Image.fromarray(SQUARE * 255).convert(mode), {"transparency": 7} if mode == "P" else {}
+    image.save(tmp_path / name, **options)
+    np.testing.assert_array_equal(read_mask(tmp_path / name), SQUARE)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_mask_is_refused(tmp_path, mode):
+    image = Image.fromarray(SQUARE * 255).convert(mode)
+    image.putalpha(Image.fromarray(SQUARE * 255))
+    assert "transparent" in message(saved(tmp_path / "m.png", image), read_mask)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "F"])
 def test_mask_modes_refused(tmp_path, mode):
     image = Image.fromarray(SQUARE * 255).convert(mode)
     assert "one channel" in message(saved(tmp_path / "m.tif", image), read_mask)

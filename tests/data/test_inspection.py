@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from monai_lightseg.data import (
-    CrossValidation,
     DataSet,
     FileCase,
+    Folds,
     Inspection,
     Protocol,
     ProtocolPart,
@@ -17,6 +17,7 @@ from monai_lightseg.data import (
     image_signature,
     inspect_data_set,
     inspection_report,
+    load_protocol,
     read_data_set,
     synthetic_cases,
 )
@@ -78,6 +79,7 @@ def test_sound_folder(tmp_path):
         "near_duplicates": [],
         "near_duplicates_across_parts": [],
         "protocols": {},
+        "misfits": {},
         "overlap": None,
         "errors": [],
     }
@@ -144,7 +146,9 @@ def test_nothing_can_be_read(tmp_path):
     inspection = inspect(folder)
     summary = inspection.summary()
     assert (len(inspection.errors), summary["foreground_share"], summary["largest_image"]) == (2, None, None)
-    assert "1 of them cannot be read" in inspection_report(inspection)
+    report = inspection_report(inspection)
+    assert "1 of them cannot be read" in report
+    assert [line for line in report.splitlines() if line.endswith("none")] == []
 
 
 def test_near_duplicates_and_the_protocol_they_cross(tmp_path):
@@ -163,7 +167,7 @@ def test_near_duplicates_and_the_protocol_they_cross(tmp_path):
     }
     assert "b, f" in inspection_report(together)
     folds = inspect(folder, protocol=protocol(fold0="abc", fold1="def"))
-    assert isinstance(folds.protocols["mine"], CrossValidation)
+    assert isinstance(folds.protocols["mine"], Folds)
     assert folds.summary()["protocols"]["mine"]["near_duplicates_across_parts"][0]["parts"] == ["fold0", "fold1"]
     assert inspect(folder, similarity=1).near_duplicates == ()
 
@@ -177,6 +181,18 @@ def test_groups_that_a_protocol_divides_come_first_in_the_report(tmp_path):
     assert [group.ids for group in inspection.near_duplicates] == [("a", "e"), ("b", "f")]
     lines = inspection_report(inspection).splitlines()[-2:]
     assert [line.split(maxsplit=1)[1] for line in lines] == ["b (train), f (test)", "a, e"]
+
+
+def test_protocols_of_the_data_set_that_do_not_fit(tmp_path):
+    cases = read_data_set(write_folder(tmp_path, "ab")).cases
+    inspection = inspect_data_set(DataSet("ph2", "PH2", cases), progress=False)
+    misfits = inspection.summary()["misfits"]
+    assert (inspection.protocols, list(misfits)) == ({}, ["ph2-5fold", "ph2-external"])
+    assert misfits["ph2-external"].startswith("PH2 lacks 200 cases of ph2-external")
+    report = " ".join(inspection_report(inspection).split())
+    assert f"protocol ph2-external does not fit: {misfits['ph2-external']}" in report
+    assert "none of those" not in report
+    assert "none of those" in inspection_report(inspect_data_set(DataSet("folder", "a", cases), progress=False))
 
 
 def test_near_duplicates_between_official_parts_and_on_the_sheet(tmp_path):
@@ -251,3 +267,24 @@ def test_real_isic2018():
     images = {case.id: image_signature(case.read_image()) for case in inspection.data_set.cases}
     counts = {similarity: len(find_near_duplicates(images, similarity=similarity)) for similarity in (0.95, 0.88, 0.85)}
     assert counts == {0.95: 14, 0.88: 30, 0.85: 35}
+    check_notes(summary, "192x256")
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif("LIGHTSEG_DATA" not in os.environ, reason="LIGHTSEG_DATA names no folder with the images")
+def test_real_isic2017():
+    summary = inspect(Path(os.environ["LIGHTSEG_DATA"]) / "isic2017").summary()
+    assert (summary["cases_read"], summary["errors"], len(summary["near_duplicates"])) == (2000, [], 8)
+    assert set(summary["protocols"]) == {"isic2017-random42", "isic2017-sorted"}
+    check_notes(summary, "256x256")
+
+
+def check_notes(summary: dict, size: str) -> None:
+    """The protocols' notes give the near-duplicates of this inspection and the size of its images."""
+    assert list(summary["image_sizes"]) == [size]
+    for name, split in summary["protocols"].items():
+        groups, across = len(summary["near_duplicates"]), len(split["near_duplicates_across_parts"])
+        found = f"Of {groups} groups of near-duplicate images that `lightseg data inspect` finds in copies of"
+        said = f"{found} {size.replace('x', ' x ')} pixels, {across} lie in two parts."
+        assert any(note.endswith(said) for note in load_protocol(name).notes)

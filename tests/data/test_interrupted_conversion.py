@@ -16,7 +16,15 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from monai_lightseg.cli.app import app
-from monai_lightseg.data import FileCase, Split, random_split, synthetic_cases, write_datalist, write_nnunet_raw
+from monai_lightseg.data import (
+    FileCase,
+    Split,
+    conversion,
+    random_split,
+    synthetic_cases,
+    write_datalist,
+    write_nnunet_raw,
+)
 from monai_lightseg.errors import LightsegError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,6 +229,43 @@ def test_a_conversion_killed_at_its_end_goes_on(tmp_path, monkeypatch):
         write_nnunet_raw(CASES, SPLIT, **settings, progress=False)
     assert (tmp_path / "preprocessed/Dataset001_X/splits_final.json").exists()
     assert write_nnunet_raw(CASES, SPLIT, **settings, progress=False).folder.is_dir()
+
+
+def test_an_empty_picture_is_written_again(tmp_path, monkeypatch, capsys):
+    """As a crash of the machine may leave it."""
+    cases = on_disk(tmp_path / "in")
+    done = interrupt(monkeypatch, tmp_path / "made", cases)
+    (tmp_path / f".made.partial/content/labels/{min(done)}.png").write_bytes(b"")
+    assert "going on" in go_on(capsys, tmp_path / "made", cases)
+    assert content(tmp_path / "made") == content(written(tmp_path / "again", cases))
+
+
+def test_a_folder_finished_meanwhile_is_kept(tmp_path, monkeypatch):
+    """Another process makes the folder just before this one has the lock."""
+    mine = synthetic_cases(12, size=(32, 32), seed=1)
+    make = conversion.resumable_folder
+
+    def late(*arguments):
+        monkeypatch.setattr(conversion, "resumable_folder", make)
+        written(tmp_path / "made", foreground="theirs")
+        return make(*arguments)
+
+    monkeypatch.setattr(conversion, "resumable_folder", late)
+    with pytest.raises(LightsegError, match="is already there"):
+        written(tmp_path / "made", mine)
+    assert json.loads((tmp_path / "made/datalist.json").read_text())["labels"]["1"] == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_kill_while_replacing_needs_overwrite_again(tmp_path, monkeypatch, capsys):
+    cases = on_disk(tmp_path / "in")
+    before = content(written(tmp_path / "made", cases, foreground="old"))
+    interrupt(monkeypatch, tmp_path / "made", cases, overwrite=True)
+    (tmp_path / "made").rename(tmp_path / ".made.partial/replaced")
+    with pytest.raises(LightsegError, match="is already there"):
+        written(tmp_path / "made", cases)
+    assert content(tmp_path / "made") == before
+    assert "going on" in go_on(capsys, tmp_path / "made", cases, overwrite=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file locks are POSIX")

@@ -8,8 +8,8 @@ from PIL import Image
 from monai_lightseg import __version__
 from monai_lightseg.data import (
     Case,
-    CrossValidation,
     FileCase,
+    Folds,
     Split,
     check_splits,
     ids_checksum,
@@ -99,22 +99,24 @@ def test_cases_outside_the_split_and_no_test_part(tmp_path):
 
 
 def test_what_was_done_is_written_down(tmp_path):
-    folder = written(tmp_path, size=(48, 24), protocol="drawn")
+    folder = written(tmp_path, size=(48, 24), protocol="drawn", border=0)
     ids = {"train": SPLIT.train, "val": SPLIT.val, "test": SPLIT.test}
     assert json.loads((folder / "lightseg_conversion.json").read_text()) == {
         "version": __version__,
         "protocol": "drawn",
         "counts": {part: len(names) for part, names in ids.items()},
         "sha256": {part: ids_checksum(names) for part, names in ids.items()},
+        "reduced": False,
         "size": [48, 24],
         "interpolation": {"image": "bilinear", "mask": "nearest"},
+        "border": 0,
         "mismatched": 0,
     }
 
 
 def test_cross_validation(tmp_path):
     ids = [case.id for case in CASES]
-    folds = CrossValidation((tuple(ids[:2]), tuple(ids[2:4]), (ids[4],)))
+    folds = Folds((tuple(ids[:2]), tuple(ids[2:4]), (ids[4],)))
     folder = written(tmp_path, split=folds, preprocessed=tmp_path / "preprocessed")
     assert names(folder) == [*("dataset.json", "imagesTr", "labelsTr", "lightseg_conversion.json", "splits_final.json")]
     splits = json.loads((folder / "splits_final.json").read_text())
@@ -165,7 +167,8 @@ def test_pairs_of_different_size_are_resized_each_on_its_own(tmp_path):
 def test_pairs_of_different_size_are_refused_without_one(tmp_path):
     cases = cases_of_two_sizes(tmp_path)
     lines = refused(tmp_path / "raw", cases=cases, split=Split(("0",), ("1",), ("2",))).splitlines()
-    assert [line.split()[0] for line in lines] == [str(case.image_path) for case in cases[1:]]
+    assert [line.split()[0] for line in lines[:-1]] == [str(case.image_path) for case in cases[1:]]
+    assert lines[-1].startswith("2 pairs differ in size: give --size HEIGHTxWIDTH")
     assert names(tmp_path / "raw") == []
 
 
@@ -189,18 +192,36 @@ def test_no_second_split_without_a_preprocessed_folder(tmp_path, monkeypatch, va
 
 def test_existing_dataset_is_kept_unless_overwritten(tmp_path):
     folder = written(tmp_path)
-    (folder / "mine.txt").write_text("kept")
-    assert str(folder) in refused(tmp_path)
-    assert (folder / "mine.txt").exists()
+    (folder / "imagesTr" / "old.png").touch()
+    assert refused(tmp_path).startswith(f"{folder} is already there; give another name, or --overwrite ")
+    assert (folder / "imagesTr" / "old.png").exists()
+    written(tmp_path, overwrite=True, border=0)
+    assert not (folder / "imagesTr" / "old.png").exists()
     written(tmp_path, overwrite=True)
-    assert not (folder / "mine.txt").exists()
+    assert not (folder / "instancesTr").exists()
+
+
+def test_a_dataset_that_holds_more_is_never_replaced(tmp_path):
+    folder = written(tmp_path)
+    (folder / "mine.txt").touch()
+    for overwrite in (False, True):
+        assert "holds more than a conversion writes (mine.txt)" in refused(tmp_path, overwrite=overwrite)
+    assert (folder / "mine.txt").exists()
+
+
+def test_a_dataset_of_somebody_else_is_never_replaced(tmp_path):
+    folder = written(tmp_path)
+    (folder / "lightseg_conversion.json").unlink()
+    assert "holds other files and no lightseg_conversion.json" in refused(tmp_path, overwrite=True)
+    assert (folder / "dataset.json").exists()
 
 
 def test_existing_preprocessed_split_is_kept_unless_overwritten(tmp_path):
     splits = tmp_path / "preprocessed/Dataset018_Drawn/splits_final.json"
     splits.parent.mkdir(parents=True)
     splits.write_text("[]")
-    assert str(splits) in refused(tmp_path / "raw", preprocessed=tmp_path / "preprocessed")
+    text = refused(tmp_path / "raw", preprocessed=tmp_path / "preprocessed")
+    assert str(splits) in text and "--overwrite" in text
     assert splits.read_text() == "[]"
     check_splits(written(tmp_path / "raw", preprocessed=tmp_path / "preprocessed", overwrite=True), splits.parent)
 
@@ -286,18 +307,18 @@ def test_unwritable_targets(tmp_path):
 def test_a_folder_of_other_things_is_never_replaced(tmp_path):
     (tmp_path / "Dataset018_Drawn").mkdir()
     (tmp_path / "Dataset018_Drawn" / "thesis.tex").touch()
-    assert "holds other files and no dataset.json" in refused(tmp_path, overwrite=True)
+    assert "holds other files and no lightseg_conversion.json" in refused(tmp_path, overwrite=True)
     assert names(tmp_path / "Dataset018_Drawn") == ["thesis.tex"]
 
 
 def test_a_folder_that_holds_the_cases_is_never_replaced(tmp_path):
     folder = tmp_path / "Dataset018_Drawn"
-    folder.mkdir()
-    (folder / "dataset.json").touch()
-    cases = cases_of_two_sizes(folder)
+    (folder / "imagesTr").mkdir(parents=True)
+    (folder / "lightseg_conversion.json").touch()
+    cases = cases_of_two_sizes(folder / "imagesTr")
     text = refused(tmp_path, cases=cases, split=Split(("0",), ("1",), ("2",)), size=(8, 8), overwrite=True)
     assert "holds the cases themselves" in text
-    assert len(names(folder)) == 7
+    assert len(names(folder / "imagesTr")) == 6
 
 
 def test_progress_goes_to_stderr(tmp_path, capsys):

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 from monai_lightseg.data import (
-    CrossValidation,
     DataSet,
     FileCase,
+    Folds,
     Split,
     check_test_ids,
+    find_near_duplicates,
     glas_split,
     ids_checksum,
+    image_signature,
     list_protocols,
     load_protocol,
     overlap_warning,
@@ -25,6 +27,7 @@ from monai_lightseg.data import (
     read_glas,
     read_id_list,
     read_mask,
+    read_rgb,
 )
 from monai_lightseg.errors import LightsegError
 
@@ -163,7 +166,7 @@ def test_70_30_lies_within_random42():
 def test_folds_are_drawn_as_they_say():
     protocol, ids = load_protocol("ph2-5fold"), all_ids("ph2-external")
     folds = protocol.select(data_set("ph2", ids))
-    assert isinstance(folds, CrossValidation)
+    assert isinstance(folds, Folds)
     assert [set(part) for part in folds.parts] == [set(part) for part in np.split(np.array(shuffled(ids)), 5)]
 
 
@@ -243,6 +246,20 @@ def test_own_file(tmp_path):
     assert protocol.select(data_set("folder", "tvxz")) == Split(("t",), ("v",), ("x",))
     with pytest.raises(LightsegError, match="own divides folder, and the ph2 here is ph2"):
         protocol.select(data_set("ph2", "tvx"))
+
+
+def test_files_that_pretend_to_be_of_the_package(tmp_path):
+    shipped = load_protocol("ph2-external").content()
+    path = write(tmp_path, shipped | {"metric": "Dice of each image, then the mean."})
+    with pytest.raises(LightsegError, match="is called ph2-external and is not that protocol; give it another name"):
+        load_protocol(path)
+    assert load_protocol(write(tmp_path, shipped | {"name": "ph2-per-image"})).name == "ph2-per-image"
+
+
+def test_byte_order_mark(tmp_path):
+    path = write(tmp_path, own())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_protocol(path).name == "own"
 
 
 def test_sizes_may_stay(tmp_path):
@@ -366,9 +383,15 @@ def test_years_share_images():
     assert [len(both & set(official.ids(part))) for part in official.parts] == [1800, 121, 529]
     by_part = r"\(by official part of ISIC 2017: 1800 of train, 121 of val, 529 of test\); never train on one year"
     of_2018 = overlap_warning(data_set("isic2018", both))
-    assert re.match(rf"2450 of these 2594 cases are also in ISIC 2017 {by_part}", of_2018)
+    assert re.match(rf"at least 2450 of these 2594 cases are, by id, also in ISIC 2017 {by_part}", of_2018)
     of_2017 = overlap_warning(data_set("isic2017", all_ids("isic2017-official")))
-    assert re.match(rf"2450 of these 2750 cases are also in ISIC 2018's training part {by_part}", of_2017)
+    assert re.match(
+        rf"at least 2450 of these 2750 cases are, by id, also in ISIC 2018's training part {by_part}", of_2017
+    )
+    for year in (both, all_ids("isic2017-official")):
+        renamed = overlap_warning(data_set("folder", [*year, "another"]))
+        where = "both in ISIC 2017 and in ISIC 2018's training part"
+        assert re.match(rf"at least 2450 of these {len(year) + 1} cases are, by id, {where} {by_part}", renamed)
     training = overlap_warning(data_set("isic2017", all_ids("isic2017-random42")))
     assert "1800 of these 2000 cases" in training
     assert "1800 of train, 0 of val, 0 of test" in training
@@ -379,12 +402,14 @@ def test_years_share_images():
 def test_no_warning_without_shared_images():
     assert overlap_warning(data_set("isic2018", ["another"])) is None
     assert overlap_warning(data_set("ph2", all_ids("isic2018-random42"))) is None
+    only_2017 = set(all_ids("isic2017-official")) - set(all_ids("isic2018-random42"))
+    assert overlap_warning(data_set("folder", only_2017)) is None
 
 
 def test_notes_give_the_shared_images():
     for name in COUNTS:
         if name.startswith("isic"):
-            assert any("1800, 121 and 529" in note for note in load_protocol(name).notes)
+            assert any("at least 1800, 121 and 529" in note for note in load_protocol(name).notes)
 
 
 def table_row(protocol):
@@ -468,7 +493,29 @@ class TestImages:
         found = read_data_set(Path(os.environ["LIGHTSEG_DATA"]) / folder)
         assert set(load_protocol(name).select(found).ids) == {case.id for case in found.cases}
 
-    def test_ids_of_ph2(self):
+    def test_ids_and_melanomas_of_ph2(self):
         path = Path(os.environ["LIGHTSEG_DATA"]) / "ph2" / "PH2Dataset" / "PH2_dataset.txt"
         lines = path.read_text(encoding="latin-1").splitlines()
-        assert {line.split("\t")[0] for line in lines if line.startswith("IMD")} == set(all_ids("ph2-external"))
+        diagnoses = dict(line.split("\t")[:2] for line in lines if line.startswith("IMD"))
+        assert set(diagnoses) == set(all_ids("ph2-external"))
+        folds = load_protocol("ph2-5fold")
+        melanomas = [sum(diagnoses[case_id] == "2" for case_id in folds.ids(part)) for part in folds.parts]
+        assert melanomas == [10, 6, 7, 9, 8]
+        assert any("hold 10, 6, 7, 9 and 8" in note for note in folds.notes)
+
+    def test_images_shared_under_other_ids(self):
+        folder, page = Path(os.environ["LIGHTSEG_DATA"]), PAGE.read_text()
+        of_2017, of_2018 = (
+            folder / "isic2017/ISIC-2017_Training_Data",
+            folder / "isic2018/ISIC2018_Task1-2_Training_Input",
+        )
+        pairs = {"0012175": "0015982", "0012970": "0012127", "0000174": "0015071"}
+        shown = {
+            f"{path.parent.name}/{number}": image_signature(read_rgb(path))
+            for ids, place in ((pairs, of_2017), (pairs.values(), of_2018))
+            for number in ids
+            for path in [place / f"ISIC_{number}.jpg"]
+        }
+        found = {tuple(name.split("/")[1] for name in group.ids) for group in find_near_duplicates(shown)}
+        assert found == set(pairs.items())
+        assert all(re.search(rf"ISIC_{one}( is)?\s+nearly ISIC_{other}", page) for one, other in pairs.items())

@@ -79,6 +79,14 @@ class TestIsic:
         text = error_of(reader, tmp_path)
         assert str(tmp_path / names["Training"][0]) in text and "holds no ISIC_*.jpg" in text
 
+    def test_folder_in_the_folder_of_its_name(self, tmp_path, reader, names, title):
+        images, masks = names["Training"]
+        write_isic(tmp_path, (f"{images}/{images}", masks), ["ISIC_1"])
+        assert f"{tmp_path / images} holds no ISIC_*.jpg; unpack" in error_of(reader, tmp_path)
+        write_isic(tmp_path, (images, f"{masks}/{masks}"), ["ISIC_1"])
+        (tmp_path / masks / "ISIC_1_segmentation.png").unlink()
+        assert f"{tmp_path / masks} holds no ISIC_*_segmentation.png; unpack" in error_of(reader, tmp_path)
+
     def test_one_id_in_two_parts(self, tmp_path, reader, names, title):
         write_isic(tmp_path, names["Training"], ["ISIC_1", "ISIC_2"])
         write_isic(tmp_path, names["Test"], ["ISIC_2", "ISIC_3"])

@@ -92,6 +92,14 @@ def test_check_names_the_missing_ones():
         split.check({"h", "z"})
 
 
+def test_check_tells_ids_from_file_names():
+    split = Split(("c0.png",), ("c1",), ())
+    with pytest.raises(LightsegError, match=r"not there: c0\.png; ids have no file ending"):
+        split.check({"c0", "c1"})
+    with pytest.raises(LightsegError, match=r"not there: c0\.png; use a split of these cases"):
+        split.check({"c1", "c2"})
+
+
 def test_id_list(tmp_path):
     path = tmp_path / "ids.txt"
     path.write_bytes("\ufeffb\r\n\r\n a \nc".encode())

@@ -14,6 +14,7 @@ from scipy import stats
 
 from monai_lightseg.metrics import (
     SMALL_SAMPLE,
+    Interval,
     coverage_warning,
     holm,
     mean_interval,
@@ -39,7 +40,7 @@ def test_t_interval_is_scipys():
     interval = mean_interval(SCORES, level=0.9)
     expected = stats.ttest_1samp(SCORES, 0).confidence_interval(0.9)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
-    assert interval.mean == SCORES.mean()
+    assert interval.estimate == SCORES.mean()
     assert (interval.level, interval.n, interval.method) == (0.9, 40, "t")
 
 
@@ -71,7 +72,7 @@ def test_bootstraps_are_scipys(method, name):
 def test_percentiles_are_of_means():
     # Of two values the resampled mean is 0, 0.5 or 1 with 1/4, 1/2, 1/4, so its 10 % and 90 % are 0 and 1.
     interval = mean_interval([0.0, 1.0], method="bootstrap", level=0.8)
-    assert (interval.low, interval.mean, interval.high) == (0, 0.5, 1)
+    assert (interval.low, interval.estimate, interval.high) == (0, 0.5, 1)
 
 
 @pytest.mark.parametrize("method", ["bootstrap", "bca"])
@@ -85,7 +86,7 @@ def test_batches_change_nothing(method, monkeypatch):
 @given(st.lists(SCORE, min_size=2, max_size=30), st.sampled_from(METHODS))
 def test_ends_lie_around_the_mean(values, method):
     interval = mean_interval(values, method=method, resamples=200)
-    assert interval.low <= interval.mean + 1e-12 and interval.mean - 1e-12 <= interval.high
+    assert interval.low <= interval.estimate + 1e-12 and interval.estimate - 1e-12 <= interval.high
     if method != "t":
         assert interval.low >= 0 and interval.high <= 1
 
@@ -109,19 +110,24 @@ def test_logit_mirrors(values):
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
 def test_equal_values_have_no_width(method, value):
     interval = mean_interval([value] * 7, method=method)
-    assert (interval.low, interval.mean, interval.high) == pytest.approx((value, value, value), abs=1e-15)
+    assert (interval.low, interval.estimate, interval.high) == pytest.approx((value, value, value), abs=1e-15)
 
 
 def test_a_mean_that_rounds_to_one():
     interval = mean_interval([1.0] * 999 + [np.nextafter(1, 0)], method="logit")
-    assert (interval.low, interval.mean, interval.high) == (1, 1, 1)
+    assert (interval.low, interval.estimate, interval.high) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_value_has_no_interval(method):
     interval = mean_interval([0.5], method=method)
-    assert interval.mean == 0.5 and interval.n == 1
+    assert interval.estimate == 0.5 and interval.n == 1
     assert math.isnan(interval.low) and math.isnan(interval.high)
+
+
+def test_ends_in_words():
+    assert Interval(0.83, 0.81916, 0.85014, 0.95, 9, "t").ends == "0.8192 to 0.8501"
+    assert mean_interval([0.5]).ends == "not known"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +221,7 @@ def test_equal_differences_have_an_infinite_effect():
 def test_equal_scores_are_no_difference(compare, n):
     test = compare(SCORES[:n], SCORES[:n])
     assert (test.p_value, test.effect, test.zeros) == (1, 0, len(SCORES[:n]))
-    assert (test.difference.mean, test.difference.low, test.difference.high) == (0, 0, 0)
+    assert (test.difference.estimate, test.difference.low, test.difference.high) == (0, 0, 0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -228,7 +234,7 @@ def test_swapped_models_swap_the_sign(pairs, compare):
     assert 0 < there.p_value <= 1
     assert there.p_value == pytest.approx(back.p_value, abs=1e-12)
     assert there.effect == -back.effect
-    assert there.difference.mean == -back.difference.mean
+    assert there.difference.estimate == -back.difference.estimate
     assert there.difference == mean_interval(a - b)
 
 
@@ -355,9 +361,13 @@ def percent_of(share):
 
 
 def test_recorded_figures_meet_the_bars():
-    default = RECORD["coverage"]["skewed"]["t"]
-    assert all(0.93 <= default[n]["share"] <= 0.97 for n in ("200", "500"))
-    assert int(min(n for n in default if int(n) >= SMALL_SAMPLE)) == SMALL_SAMPLE
+    for method in ("t", "logit"):
+        row = RECORD["coverage"]["skewed"][method]
+        assert all(0.93 <= row[n]["share"] <= 0.97 for n in ("200", "500"))
+    assert str(SMALL_SAMPLE) in row
+    # Pooled scores take more images: 3 points short with 200.
+    for row in RECORD["coverage"]["pooled"].values():
+        assert 0.91 <= row["200"]["share"] <= 0.97 and 0.93 <= row["500"]["share"] <= 0.97
     assert all(0.93 <= cell["share"] <= 0.97 for cell in RECORD["coverage"]["symmetric"]["t"].values())
     for row in RECORD["false_alarms"].values():
         assert all(0.03 <= cell["share"] <= 0.07 for cell in row.values())
@@ -366,10 +376,23 @@ def test_recorded_figures_meet_the_bars():
 def test_warning_says_what_was_measured():
     text = coverage_warning(37)
     assert text.startswith("37 images") and "\n" not in text
-    said = re.findall(r"([\d.]+) % with (\d+)", text)
-    assert [n for _, n in said] == ["20", "50", "100"]
-    for percent, n in said:
-        assert percent_of(RECORD["coverage"]["skewed"]["t"][n]["share"]) == f"{percent} %"
+    images, of_means, of_pooled = (
+        re.findall(r"\d+", part) for part in re.split("images: |; ", text.split("simulated")[1])
+    )
+    assert images == ["20", "50", "100"]
+    means, pooled = RECORD["coverage"]["skewed"]["logit"], RECORD["coverage"]["pooled"].values()
+    assert of_means == [f"{100 * means[n]['share']:.0f}" for n in images]
+    shares = [[row[n]["share"] for row in pooled] for n in images]
+    assert of_pooled == [f"{100 * end(of):.0f}" for of in shares for end in (min, max)]
+
+
+def test_warning_below_two_images_and_from_enough_on():
+    assert (
+        coverage_warning(0)
+        == coverage_warning(1)
+        == "an interval takes two images or more: one says nothing about spread"
+    )
+    assert coverage_warning(2) is not None and coverage_warning(2).startswith("2 images are few")
     assert coverage_warning(SMALL_SAMPLE - 1) is not None
     assert coverage_warning(SMALL_SAMPLE) is None
 

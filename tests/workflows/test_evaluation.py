@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 
 from monai_lightseg.data import load_protocol
 from monai_lightseg.errors import LightsegError
+from monai_lightseg.metrics import coverage_warning
 from monai_lightseg.workflows.evaluation import evaluate_folders, evaluate_models
 
 
@@ -66,6 +68,44 @@ def test_models_are_named_after_their_folders(folders: tuple[Path, Path], tmp_pa
     evaluation = evaluate_models([predictions, labels], labels)
     assert [model.name for model in evaluation.models] == ["predictions", "labels"]
     assert [comparison.other for comparison in evaluation.comparisons] == ["labels"]
+    assert evaluation.title == "2 images, of no named protocol"
+
+
+def test_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, labels = folders
+    with pytest.raises(ValueError, match="predictions is empty"):
+        evaluate_models([], labels)
+    with pytest.raises(LightsegError, match="the same folder is given twice"):
+        evaluate_models([predictions, predictions], labels)
+    shutil.copytree(predictions, tmp_path / "fewer")
+    (tmp_path / "fewer" / "a.png").unlink()
+    with pytest.raises(LightsegError, match="fewer and predictions are of other cases"):
+        evaluate_models([predictions, tmp_path / "fewer"], labels, only_predicted=True)
+
+
+def test_warnings(folders: tuple[Path, Path]) -> None:
+    evaluation = evaluate_models([folders[0]], folders[1])
+    (few,) = evaluation.warnings
+    assert few == coverage_warning(2)
+    scores = evaluation.models[0].scores
+    many = {**dict.fromkeys(map(str, range(300)), (256, 256)), "other": (128, 512)}
+    named = replace(
+        evaluation,
+        models=(
+            replace(evaluation.models[0], scores=replace(scores, sizes=many, per_image={key: {} for key in many})),
+        ),
+        protocol=load_protocol("ph2-external"),
+        part="test",
+    )
+    assert named.warnings == [
+        "1 of 301 masks are not 256 x 256 as in ph2-external: scores at another size do not compare"
+    ]
+    assert named.title == "2 images, test of ph2-external"
+    # What counts is how many images have a Dice.
+    undefined = scores.undefined | {"dice": 150}
+    scores = replace(scores, sizes=many, per_image={key: {} for key in many}, undefined=undefined)
+    empty = replace(named, models=(replace(named.models[0], scores=scores),))
+    assert empty.warnings[0] == coverage_warning(151)
 
 
 def test_the_protocol_is_checked_before_masks_are_read(folders: tuple[Path, Path]) -> None:

@@ -16,7 +16,7 @@ from monai_lightseg.errors import LightsegError
 from monai_lightseg.metrics import METRICS
 from monai_lightseg.workflows import evaluation_report
 from monai_lightseg.workflows.evaluation import Evaluation, evaluate_models
-from monai_lightseg.workflows.evaluation_report import write_evaluation_report
+from monai_lightseg.workflows.evaluation_report import evaluate_and_report, write_evaluation_report
 
 
 @pytest.fixture
@@ -48,12 +48,36 @@ def test_files(folders: Path) -> None:
     markdown = (report.parent / "report.md").read_text()
     assert all(f"({name})" in markdown for name in pictures)
     html = report.read_text()
-    assert html.count("data:image/png") == 9 and "c_10: Dice" in html and "12 images are few" in html
+    assert html.count("data:image/png") == 9 and "c_10: Dice" in html and "Warning: " in html
+
+
+def test_rows_of_the_report(folders: Path) -> None:
+    of_both = evaluation(folders, "good", "bad")
+    text = write_evaluation_report(folders / "out", of_both).with_name("report.md").read_text()
+    for model in of_both.models:
+        scores, intervals = model.scores, model.intervals
+        for name in ("dice", "specificity"):
+            label = name.replace("_", "\\_")
+            assert (
+                f"| {label} | {scores.pooled[name]:.4f} | {intervals.pooled[name].ends} "
+                f"| {scores.per_image_mean[name]:.4f} | {intervals.per_image_mean[name].ends} "
+                f"| {scores.undefined[name]} |"
+            ) in text
+    (of,) = of_both.comparisons
+    assert of.pooled is not None
+    assert (
+        f"| bad | {of.mean:.4f} | {of.other_mean:.4f} "
+        f"| {of.permutation.difference.estimate:+.4f} ({of.permutation.difference.ends}) "
+        f"| {of.pooled.estimate:+.4f} ({of.pooled.ends}) "
+        f"| {of.wilcoxon.p_value:.2g} ({of.wilcoxon_adjusted:.2g}) | {of.wilcoxon.effect:.4f} "
+        f"| {of.permutation.p_value:.2g} ({of.permutation_adjusted:.2g}) | {of.permutation.effect:.4f} | 1 | 0 | 1 |"
+    ) in text
+    assert of.mean > of.other_mean and "positive where good is better" in text
 
 
 def test_numbers_in_csv_and_json_are_the_scores(folders: Path) -> None:
     of_bad = evaluation(folders, "bad")
-    model = of_bad.model
+    (model,) = of_bad.models
     out = write_evaluation_report(folders / "out", of_bad).parent
     with (out / "per_image.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -63,6 +87,7 @@ def test_numbers_in_csv_and_json_are_the_scores(folders: Path) -> None:
         for name in METRICS:
             assert float(row[name] or "nan") == pytest.approx(expected[name], abs=0, nan_ok=True)
         assert {name: int(row[name]) for name in ("tp", "fp", "tn", "fn")} == model.scores.counts[row["case"]]
+        assert (row["height"], row["width"]) == ("20", "30")
     summary = json.loads((out / "summary.json").read_text())
     of_model = summary["models"]["bad"]
     assert summary["protocol"] is None and summary["comparisons"] == []
@@ -74,7 +99,7 @@ def test_numbers_in_csv_and_json_are_the_scores(folders: Path) -> None:
     ):
         interval = of_model["intervals"][kind]["dice"]
         assert interval["low"] < mean < interval["high"]
-        assert math.isclose(interval["mean"], mean)
+        assert math.isclose(interval["estimate"], mean)
     assert set(of_model["intervals"]["per_image_mean"]) == set(METRICS)
 
 
@@ -82,7 +107,7 @@ def test_comparison(folders: Path) -> None:
     out = write_evaluation_report(folders / "out", evaluation(folders, "good", "bad")).parent
     (comparison,) = json.loads((out / "summary.json").read_text())["comparisons"]
     # Ten of eleven differences favour `good`, one is zero.
-    assert comparison["other"] == "bad" and comparison["left_out"] == 1
+    assert (comparison["model"], comparison["other"], comparison["undefined"]) == ("good", "bad", 1)
     assert comparison["wilcoxon"]["zeros"] == 1 and comparison["permutation"]["p_value"] == pytest.approx(2 / 2**10)
     text = (out / "report.md").read_text()
     assert "## Comparison" in text and "good against" in text
@@ -91,13 +116,16 @@ def test_comparison(folders: Path) -> None:
 
 
 def test_protocol_is_told(folders: Path) -> None:
-    protocol = load_protocol("isic2018-random42")
-    named = replace(evaluation(folders, "good"), protocol=protocol)
+    protocol = load_protocol("ph2-5fold")
+    named = replace(evaluation(folders, "good"), protocol=protocol, part="fold1")
     out = write_evaluation_report(folders / "out", named).parent
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["protocol"] == {"name": "isic2018-random42", "sha256": protocol.checksums()}
+    assert summary["protocol"] == {"name": "ph2-5fold", "part": "fold1", "sha256": protocol.checksums()}
     html = (out / "report.html").read_text()
-    assert protocol.checksums()["test"] in html and protocol.notes[0][:20] in html
+    assert "12 images, fold1 of ph2-5fold" in html and protocol.notes[0][:20] in html
+    shown = {part for part, checksum in protocol.checksums().items() if checksum in html}
+    assert shown == {"fold1"}
+    assert "Warning: 12 of 12 masks are not 256 x 256 as in ph2-5fold" in html
 
 
 def test_all_masks_empty(folders: Path) -> None:
@@ -128,11 +156,34 @@ def test_all_or_nothing(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(path.name for path in folders.iterdir()) == ["bad", "good", "imagesTs", "labelsTs"]
 
 
-def test_image_missing(folders: Path) -> None:
+def test_image_missing_or_of_another_size(folders: Path) -> None:
     (folders / "imagesTs" / "c_10_0000.png").unlink()
-    with pytest.raises(LightsegError, match=r"imagesTs has no image of c_10"):
-        write_evaluation_report(folders / "out", evaluation(folders, "bad"))
-    assert not (folders / "out").exists()
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(folders / "imagesTs/c_9_0000.png")
+    html = write_evaluation_report(folders / "out", evaluation(folders, "bad")).read_text()
+    assert "Without an image of their size in" in html and ": c_10, c_9." in html
+    assert html.count("data:image/png") == 9 and "c_8: Dice" in html
+
+
+def test_a_folder_of_images_that_was_named_has_to_be_there(folders: Path) -> None:
+    for images in (folders / "nowhere", folders / "good" / "c_1.png"):
+        with pytest.raises(LightsegError, match=str(images)):
+            evaluate_and_report([folders / "bad"], folders / "labelsTs", folders / "out", images=images)
+    for path in (folders / "imagesTs").iterdir():
+        path.unlink()
+    html = write_evaluation_report(folders / "out", evaluation(folders, "bad")).read_text()
+    assert "No overlays: " in html
+
+
+def test_what_hinders_the_report_is_found_before_the_scoring(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "out").mkdir()
+    with pytest.raises(LightsegError, match="out is already there"):
+        evaluate_and_report([folders / "bad"], folders / "labelsTs", folders / "out")
+    assert "evaluate" not in capsys.readouterr().err
+
+
+def test_foreground_shares(folders: Path) -> None:
+    shares = evaluation_report._foreground_shares(evaluation(folders, "bad").models[0])
+    assert sorted(shares) == [0] + [14 * 20 / 600] * 11
 
 
 def test_images_elsewhere_or_nowhere(folders: Path) -> None:

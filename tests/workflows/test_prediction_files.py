@@ -8,7 +8,7 @@ from PIL import Image
 
 from monai_lightseg.errors import LightsegError
 from monai_lightseg.workflows.evaluation import evaluate_folders
-from monai_lightseg.workflows.prediction_files import match_predictions
+from monai_lightseg.workflows.prediction_files import find_image, match_predictions, pictures_by_stem
 
 
 def masks(folder: Path, *names: str) -> Path:
@@ -44,6 +44,50 @@ def test_folders_per_case(tmp_path: Path) -> None:
     predictions = masks(tmp_path / "p", "a/a_trans.png", "b/b_seg.png", "c/other.png")
     labels = masks(tmp_path / "l", "a.png", "b.png")
     assert [of[1] for of in pairs(predictions, labels)] == ["a/a_trans.png", "b/b_seg.png"]
+
+
+@pytest.mark.parametrize(
+    "ending", ["_segmentation", "_mask", "_lesion", "_anno", "_trans", "_seg", "_pred", "_0000_trans"]
+)
+def test_endings(tmp_path: Path, ending: str) -> None:
+    predictions, labels = masks(tmp_path / "p", "x.png"), masks(tmp_path / "l", f"x{ending}.png")
+    assert pairs(predictions, labels) == [("x", "x.png", f"x{ending}.png")]
+    assert pairs(labels, predictions) == [("x", f"x{ending}.png", "x.png")]
+
+
+def test_equal_stems_belong_together_whatever_they_end_in(tmp_path: Path) -> None:
+    names = ("a.png", "a_seg.png", "skin_lesion.png")
+    predictions, labels = masks(tmp_path / "p", *names), masks(tmp_path / "l", *names)
+    assert [of[0] for of in pairs(predictions, labels)] == ["a", "a_seg", "skin_lesion"]
+
+
+def test_a_folder_is_of_its_case_only(tmp_path: Path) -> None:
+    predictions = masks(tmp_path / "p", "1/1_seg.png", "1/10.png")
+    assert pairs(predictions, masks(tmp_path / "l", "1.png")) == [("1", "1/1_seg.png", "1.png")]
+
+
+def test_only_predicted(tmp_path: Path) -> None:
+    predictions, labels = masks(tmp_path / "p", "b.png"), masks(tmp_path / "l", "a.png", "b.png", "c.png")
+    assert [of.id for of in match_predictions(predictions, labels, only_predicted=True)] == ["b"]
+    masks(tmp_path / "p", "x.png")
+    with pytest.raises(LightsegError, match="l has no file for x"):
+        match_predictions(predictions, labels, only_predicted=True)
+    with pytest.raises(LightsegError, match="no case in common"):
+        match_predictions(masks(tmp_path / "q", "x.png"), labels, only_predicted=True)
+
+
+def test_images_of_cases(tmp_path: Path) -> None:
+    labels = masks(tmp_path / "l", "img_0000.png", "b_mask.png", "skin_lesion.png", "c.png")
+    images = masks(tmp_path / "i", "img_0000.png", "b.png", "skin_lesion.png", "c_0000.png")
+    by_stem = pictures_by_stem(images)
+    found = {match.id: find_image(by_stem, match) for match in match_predictions(labels, labels)}
+    assert {case: path.name for case, path in found.items() if path} == {
+        "img_0000": "img_0000.png",
+        "b_mask": "b.png",
+        "skin_lesion": "skin_lesion.png",
+        "c": "c_0000.png",
+    }
+    assert find_image({}, match_predictions(labels, labels)[0]) is None
 
 
 @pytest.mark.parametrize("extension", [".png", ".nii.gz"])
@@ -87,14 +131,17 @@ def test_a_missing_case_is_named(tmp_path: Path, lack: str) -> None:
 
 
 def test_two_files_of_one_case(tmp_path: Path) -> None:
-    predictions = masks(tmp_path / "p", "a.png", "a_seg.png")
-    with pytest.raises(LightsegError, match=r"a_seg\.png and .*a\.png are of one case, a: keep one"):
+    predictions = masks(tmp_path / "p", "a_pred.png", "a_seg.png")
+    with pytest.raises(LightsegError, match=r"a_seg\.png and .*a_pred\.png are of one case, a: keep one"):
+        match_predictions(predictions, masks(tmp_path / "l", "a.png"))
+    predictions = masks(tmp_path / "q", "a.png", "a.bmp")
+    with pytest.raises(LightsegError, match=r"a\.png and .*a\.bmp are of one case, a: keep one"):
         match_predictions(predictions, masks(tmp_path / "l", "a.png"))
 
 
 def test_no_masks(tmp_path: Path) -> None:
     labels = masks(tmp_path / "l", "a.png")
     (tmp_path / "empty").mkdir()
-    for name in ("nowhere", "empty"):
-        with pytest.raises(LightsegError, match=f"{name} holds no masks"):
-            match_predictions(tmp_path / name, labels)
+    for path, message in (("nowhere", "does not exist"), ("empty", "holds no masks"), ("l/a.png", "is a file")):
+        with pytest.raises(LightsegError, match=f"{path} {message}"):
+            match_predictions(tmp_path / path, labels)
