@@ -151,7 +151,7 @@ def _blocks(evaluation: Evaluation, images: Path | None) -> list[Block]:
         Paragraph(EMPTY_MASKS),
         Paragraph(
             "Intervals are over images: of pooled scores by the bootstrap, of means by Student's t, on the logit scale "
-            "for all but hd95."
+            "for all but hd95. Those of pooled scores cover a little less than they say below 500 images."
         ),
         *_comparison_blocks(evaluation),
         Heading("Distribution"),

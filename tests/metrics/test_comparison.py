@@ -60,12 +60,13 @@ def test_comparison_is_that_of_the_paired_tests() -> None:
 
 def test_holm_is_over_the_comparisons_of_one_test() -> None:
     # Out of the order of their p values.
-    other = scores([3, 1, 5, 2, 7, 4, 9, 6, 11, 8], [EMPTY])
+    other = scores([1, 3, 2, 6, 4, 7, 30, 9, 8, 12], [EMPTY])
     comparisons = compare_models(ONE, {"mixed": MIXED, "worse": WORSE, "other": other})
     for name in ("wilcoxon", "permutation"):
         p_values = [getattr(of, name).p_value for of in comparisons]
         assert len(set(p_values)) == 3
         assert [getattr(of, f"{name}_adjusted") for of in comparisons] == list(holm(p_values))
+    assert comparisons[2].wilcoxon_adjusted != comparisons[2].permutation_adjusted
     assert comparisons[1].wilcoxon_adjusted == pytest.approx(3 * 2 / 1024)
 
 
@@ -86,6 +87,7 @@ def test_a_false_alarm_counts_against_the_model_that_raised_it() -> None:
     assert comparison.other_mean == pytest.approx(of_lesions / 2)
     assert comparison.pooled is not None and comparison.pooled.low > 0
     (back,) = compare_models(ALARMED, {"calm": CALM})
+    assert (back.mean, back.other_mean) == (comparison.other_mean, comparison.mean)
     assert back.silent == 20 and back.wilcoxon.difference.estimate == pytest.approx(-0.5)
 
 

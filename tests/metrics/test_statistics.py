@@ -365,12 +365,13 @@ def test_recorded_figures_meet_the_bars():
         row = RECORD["coverage"]["skewed"][method]
         assert all(0.93 <= row[n]["share"] <= 0.97 for n in ("200", "500"))
     assert str(SMALL_SAMPLE) in row
-    # Pooled scores take more images: 3 points short with 200.
+    # Pooled scores and their differences take more images.
     for row in RECORD["coverage"]["pooled"].values():
         assert 0.91 <= row["200"]["share"] <= 0.97 and 0.93 <= row["500"]["share"] <= 0.97
     assert all(0.93 <= cell["share"] <= 0.97 for cell in RECORD["coverage"]["symmetric"]["t"].values())
-    for row in RECORD["false_alarms"].values():
-        assert all(0.03 <= cell["share"] <= 0.07 for cell in row.values())
+    for name, row in RECORD["false_alarms"].items():
+        most = {"50": 0.1, "200": 0.09, "520": 0.07} if "pooled" in name else dict.fromkeys(row, 0.07)
+        assert all(0.03 <= cell["share"] <= most[n] for n, cell in row.items())
 
 
 def test_warning_says_what_was_measured():
@@ -411,3 +412,6 @@ def test_tables_of_the_page_are_those_of_the_benchmark():
     few = RECORD["coverage"]["skewed"]["t"]["50"]
     assert f"{percent_of(few['too_high'])}\nof the t intervals lie above the true mean" in PAGE
     assert f"and {percent_of(1 - few['share'] - few['too_high'])} below" in PAGE
+    assert all(f"{dice:.3f})" in PAGE for dice in RECORD["distributions"]["pooled"]["true_dice"].values())
+    too_high = RECORD["coverage"]["pooled"]["large worse"]["20"]["too_high"]
+    assert f"worse, {100 * too_high:.0f} % of the intervals" in PAGE
