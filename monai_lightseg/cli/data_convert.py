@@ -67,9 +67,15 @@ def convert(
         ),
     ] = None,
     reduce: Annotated[bool, typer.Option("--reduce", help="GlaS: divide the sides by 775/512, as its paper.")] = False,
-    limit_train: Annotated[int | None, typer.Option(min=1, help="Take only so many training cases, drawn.")] = None,
-    limit_val: Annotated[int | None, typer.Option(min=1, help="Take only so many validation cases, drawn.")] = None,
-    limit_test: Annotated[int | None, typer.Option(min=1, help="Take only so many test cases, drawn.")] = None,
+    limit_train: Annotated[
+        int | None, typer.Option(min=1, help="Without --protocol: take only so many training cases, drawn.")
+    ] = None,
+    limit_val: Annotated[
+        int | None, typer.Option(min=1, help="Without --protocol: take only so many validation cases, drawn.")
+    ] = None,
+    limit_test: Annotated[
+        int | None, typer.Option(min=1, help="Without --protocol: take only so many test cases, drawn.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="nnunet: raw folder, else $nnUNet_raw; datalist: the folder to make, has to be given."),

@@ -1,5 +1,6 @@
 """Scores of folders of predicted masks against a folder of true ones."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,9 @@ from monai_lightseg.workflows.prediction_files import Match, check_one_size, mat
 
 __all__ = ["Evaluation", "ScoredModel", "evaluate_folders", "evaluate_models", "read_masks"]
 
+# A gain of pooled Dice by transposing that no network reaches by chance.
+TRANSPOSED_GAIN = 0.02
+
 
 @dataclass(frozen=True)
 class ScoredModel:
@@ -34,11 +38,13 @@ class ScoredModel:
         name: of the model, by the name of its folder.
         matches: its predictions with their truth.
         scores: of these.
+        transposed: pooled Dice that the transposed predictions would have, over square masks; NaN where there are none.
     """
 
     name: str
     matches: tuple[Match, ...]
     scores: BinaryScores
+    transposed: float = math.nan
 
     @cached_property
     def intervals(self) -> ScoreIntervals:
@@ -91,6 +97,12 @@ class Evaluation:
                 f"{others} of {len(scores.sizes)} masks are not {size[0]} x {size[1]} as in {self.protocol.name}: "
                 "scores at another size do not compare"
             )
+        texts += [
+            f"the predictions of {model.name} fit far better transposed (pooled Dice {model.transposed:.3f} of square "
+            "masks): they seem to be saved with height and width swapped"
+            for model in self.models
+            if model.transposed > model.scores.pooled["dice"] + TRANSPOSED_GAIN
+        ]
         return [text for text in texts if text is not None]
 
 
@@ -146,8 +158,7 @@ def evaluate_models(
             raise LightsegError(f"{name} and {names[0]} are of other cases: compare models on the same ones")
     part = None if protocol is None else check_test_ids(protocol, ids[0])
     models = tuple(
-        ScoredModel(name, tuple(of_model), _score(of_model, surface_tolerance, progress))
-        for name, of_model in zip(names, matches, strict=True)
+        _scored(name, of_model, surface_tolerance, progress) for name, of_model in zip(names, matches, strict=True)
     )
     return Evaluation(models, labels, protocol, part)
 
@@ -163,12 +174,22 @@ def read_masks(match: Match) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return predicted, true
 
 
-def _score(matches: Sequence[Match], surface_tolerance: float, progress: bool) -> BinaryScores:
+def _scored(name: str, matches: Sequence[Match], surface_tolerance: float, progress: bool) -> ScoredModel:
+    turned = np.zeros(2, np.int64)  # of transposed square predictions: pixels in both masks, in one and in the other
+
     def masks() -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
         for match in tqdm(matches, desc="evaluate", unit="image", disable=not progress):
-            yield (match.id, *read_masks(match))
+            predicted, true = read_masks(match)
+            if predicted.shape[0] == predicted.shape[1]:
+                turned[:] += [
+                    np.count_nonzero(predicted.T & true),
+                    np.count_nonzero(predicted) + np.count_nonzero(true),
+                ]
+            yield match.id, predicted, true
 
-    return score_binary_masks(masks(), surface_tolerance=surface_tolerance)
+    scores = score_binary_masks(masks(), surface_tolerance=surface_tolerance)
+    both, either = turned.tolist()
+    return ScoredModel(name, tuple(matches), scores, 2 * both / either if either else math.nan)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -136,7 +136,7 @@ def _check(out: Path, images: Path | None) -> None:
     if out.exists():
         raise LightsegError(f"{out} is already there: remove it or write to another folder")
     if images is not None:
-        pictures_by_stem(images)
+        pictures_by_stem(images, of="images")
     if find_spec("matplotlib") is None:
         raise LightsegError("matplotlib is not installed: pip install 'monai-lightseg[plots]'")
 
@@ -270,9 +270,11 @@ def _worst_blocks(model: ScoredModel, images: Path | None, labels: Path) -> list
     """Overlays of the worst cases; where no folder was named, what hinders them is told and no error."""
     folder = images or _images_beside(labels)
     if folder is None:
-        return []
+        return [
+            Paragraph(f"No overlays: no folder of images lies beside {labels}; name it with --images (images=...).")
+        ]
     try:
-        by_stem = pictures_by_stem(folder)
+        by_stem = pictures_by_stem(folder, of="images")
     except LightsegError as error:
         return [Paragraph(f"No overlays: {error}.")]
     matches = {match.id: match for match in model.matches}

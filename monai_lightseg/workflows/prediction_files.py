@@ -60,14 +60,18 @@ def match_predictions(predictions: Path, labels: Path, *, only_predicted: bool =
     return [Match(case_id, *pairs[case_id]) for case_id in sorted(pairs)]
 
 
-def pictures_by_stem(folder: Path) -> dict[str, Path]:
+def pictures_by_stem(folder: Path, *, of: str = "masks") -> dict[str, Path]:
     """The pictures in a folder, or in folders of one case each below it, by their names without suffix.
+
+    Args:
+        folder: where to look.
+        of: what they are, for messages.
 
     Raises:
         LightsegError: the folder is missing or holds no pictures, or two have one stem.
     """
     if not folder.is_dir():
-        raise LightsegError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}: pass a folder of masks")
+        raise LightsegError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}: pass a folder of {of}")
     found: dict[str, Path] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         if path.name.startswith(".") or not path.name.lower().endswith(PICTURE_SUFFIXES) or path.is_dir():
@@ -79,7 +83,7 @@ def pictures_by_stem(folder: Path) -> dict[str, Path]:
             raise LightsegError(f"{path} and {found[stem]} are of one case, {stem}: keep one")
         found[stem] = path
     if not found:
-        raise LightsegError(f"{folder} holds no masks: pass a folder of files named CASE.png")
+        raise LightsegError(f"{folder} holds no {of}: pass a folder of files named CASE.png")
     return found
 
 
@@ -98,9 +102,9 @@ def check_one_size(prediction: Path, predicted: NDArray[Any], label: Path, true:
     """
     if predicted.shape != true.shape:
         sizes = ["{} x {}".format(*pixels.shape) for pixels in (predicted, true)]
-        raise LightsegError(
-            f"{prediction} is {sizes[0]} but {label} is {sizes[1]} (height x width): give both one size"
-        )
+        turned = predicted.shape == true.shape[::-1]
+        remedy = "was it saved with height and width swapped?" if turned else "give both one size"
+        raise LightsegError(f"{prediction} is {sizes[0]} but {label} is {sizes[1]} (height x width): {remedy}")
 
 
 def _by_case(paths: Iterable[Path]) -> dict[str, Path]:

@@ -54,4 +54,4 @@ def test_writing(tmp_path, monkeypatch, capsys):
     assert json.loads((written[1] / "lightseg_conversion.json").read_text())["size"] == [192, 256]
     capsys.readouterr()
     exec(re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0], {})
-    assert capsys.readouterr().out == "(3, 192, 256)\n"
+    assert capsys.readouterr().out == "(3, 256, 192)\n"

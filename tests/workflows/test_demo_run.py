@@ -74,12 +74,14 @@ def missing_mask(isic: Path) -> Path:
     return image_of(isic, 3)
 
 
-def rgba_mask(isic: Path) -> Path:
-    Image.open(mask_of(isic, 3)).convert("RGBA").save(mask_of(isic, 3))
+def transparent_mask(isic: Path) -> Path:
+    mask = Image.open(mask_of(isic, 3)).convert("RGBA")
+    mask.putalpha(100)
+    mask.save(mask_of(isic, 3))
     return mask_of(isic, 3)
 
 
-@pytest.mark.parametrize("damage", [corrupt_image, missing_mask, rgba_mask])
+@pytest.mark.parametrize("damage", [corrupt_image, missing_mask, transparent_mask])
 def test_bad_data(damage, isic: Path, tmp_path: Path, stages: list[str]) -> None:  # type: ignore[no-untyped-def]
     bad = damage(isic)
     result = CliRunner().invoke(app, ["demo", "--data", str(isic), "--out", str(tmp_path / "out")])

@@ -112,3 +112,20 @@ def test_the_protocol_is_checked_before_masks_are_read(folders: tuple[Path, Path
     (folders[0] / "b.png").write_bytes(b"no picture")
     with pytest.raises(LightsegError, match="in protocol ph2-external: 200 missing"):
         evaluate_models([folders[0]], folders[1], protocol=load_protocol("ph2-external"))
+
+
+def test_transposed_predictions_are_told(tmp_path: Path) -> None:
+    truth = np.zeros((20, 20), np.uint8)
+    truth[2:8, 3:18] = 1
+    for case in ("a", "b"):
+        for folder, mask in (("labels", truth), ("straight", truth), ("turned", truth.T)):
+            save(tmp_path / folder / f"{case}.png", mask.tolist())
+    straight, turned = (evaluate_models([tmp_path / name], tmp_path / "labels") for name in ("straight", "turned"))
+    assert not any("transposed" in warning for warning in straight.warnings)
+    assert "the predictions of turned fit far better transposed (pooled Dice 1.000" in turned.warnings[-1]
+    save(tmp_path / "turned" / "a.png", truth[:, :10].T.tolist())
+    save(tmp_path / "labels" / "a.png", truth[:, :10].tolist())
+    with pytest.raises(
+        LightsegError, match=r"is 10 x 20 but .* is 20 x 10 .*: was it saved with height and width swap"
+    ):
+        evaluate_models([tmp_path / "turned"], tmp_path / "labels")
