@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from monai_lightseg.data.listing import first_few
 from monai_lightseg.data.nnunet_splits import SPLITS_FILE
 from monai_lightseg.errors import LightsegError
 from nnunet_trainers.activation import VARIABLE, activate, is_enabled, shim_directory, startup_file
+from nnunet_trainers.environment import variable_put_back
 from nnunet_trainers.raw_channels import training_files
 
 __all__ = [
@@ -171,7 +171,8 @@ def _check_discovery() -> Check:
 
 def _check_trainers() -> list[Check]:
     # What nnU-Net prints while it looks is no finding, and would spoil the output for machines.
-    with _activated(), contextlib.redirect_stdout(io.StringIO()):
+    with variable_put_back(VARIABLE), contextlib.redirect_stdout(io.StringIO()):
+        activate()
         try:
             from nnunet_trainers.trainers import trainer_classes
         except ImportError as error:
@@ -272,17 +273,3 @@ def _installed(distribution: str) -> str | None:
 def _major_minor(version: str) -> tuple[int, int]:
     match = re.match(r"(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-@contextlib.contextmanager
-def _activated() -> Iterator[None]:
-    """The environment in which `lightseg nnunet train` runs nnU-Net, put back afterwards."""
-    before = os.environ.get(VARIABLE)
-    activate()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before

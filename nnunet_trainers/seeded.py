@@ -12,6 +12,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from torch.backends import cudnn
 
 from nnunet_trainers.base import nnUNetTrainerLightseg
+from nnunet_trainers.environment import variable_put_back
 from nnunet_trainers.numbered_batches import numbered_augmenter, seed_generators
 
 __all__ = ["SeededTrainer", "seeded_variant"]
@@ -43,7 +44,9 @@ class SeededTrainer(nnUNetTrainerLightseg):
     ) -> tuple[MultiThreadedAugmenter | SingleThreadedAugmenter, MultiThreadedAugmenter | SingleThreadedAugmenter]:
         """nnU-Net's data loaders, with batches in the order of their numbers rather than as they come."""
         workers = get_allowed_n_proc_DA()
-        with _no_workers():
+        with variable_put_back(WORKERS):
+            # For one process, so that nnU-Net puts none of its own workers around them.
+            os.environ[WORKERS] = "0"
             training, validation = super().get_dataloaders()
         pin_memory = self.device.type == "cuda"
         return (
@@ -114,17 +117,3 @@ def _deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
-
-
-@contextmanager
-def _no_workers() -> Iterator[None]:
-    """Have nnU-Net make data loaders for one process inside, without its own workers around them."""
-    before = os.environ.get(WORKERS)
-    os.environ[WORKERS] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[WORKERS]
-        else:
-            os.environ[WORKERS] = before

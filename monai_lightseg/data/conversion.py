@@ -216,10 +216,7 @@ def conversion_text(
     mismatched: Sequence[str],
 ) -> str:
     """Return the text of `CONVERSION_FILE`: which cases these are, and what was done to them."""
-    if isinstance(split, Split):
-        parts = {"train": split.train, "val": split.val, "test": split.test}
-    else:
-        parts = {f"fold{number}": part for number, part in enumerate(split.parts)}
+    parts = split.named_parts
     content = {
         "version": __version__,
         "protocol": protocol,

@@ -106,7 +106,7 @@ class Inspection:
             "errors": list(self.errors),
         }
         for name, split in self.protocols.items():
-            parts = _parts(split)
+            parts = {part: ids for part, ids in split.named_parts.items() if ids}
             content["protocols"][name] = {
                 "cases": {part: len(ids) for part, ids in parts.items()},
                 "near_duplicates_across_parts": self._across(parts),
@@ -223,13 +223,6 @@ def _tried(data_set: DataSet) -> tuple[dict[str, Split | Folds], dict[str, str]]
             if protocol.data_set == data_set.kind:
                 misfits[name] = str(error)
     return fitting, misfits
-
-
-def _parts(split: Split | Folds) -> dict[str, tuple[str, ...]]:
-    if isinstance(split, Folds):
-        return {f"fold{number}": ids for number, ids in enumerate(split.parts)}
-    parts = {"train": split.train, "val": split.val, "test": split.test}
-    return {name: ids for name, ids in parts.items() if ids}
 
 
 def _distribution(values: Mapping[str, float]) -> dict[str, Any] | None:

@@ -38,6 +38,11 @@ class Split:
         return ((self.train, self.val),) if self.train else ()
 
     @property
+    def named_parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts by their names, empty ones too."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """All cases: those that train, validate and test."""
         return (*self.train, *self.val, *self.test)
@@ -76,6 +81,11 @@ class Folds:
     def folds(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
         """Per fold, the cases that train and the cases that validate."""
         return tuple((tuple(sorted(set(self.ids) - set(part))), part) for part in self.parts)
+
+    @property
+    def named_parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts as "fold0", "fold1", ..., the fold in which each validates."""
+        return {f"fold{number}": part for number, part in enumerate(self.parts)}
 
     @property
     def ids(self) -> tuple[str, ...]:

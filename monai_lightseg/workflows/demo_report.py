@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from monai_lightseg import __version__
 from monai_lightseg.data import Split, read_mask, read_rgb
-from monai_lightseg.metrics import METRICS, BinaryScores, worst_first
+from monai_lightseg.metrics import EMPTY_MASKS, METRICS, BinaryScores, worst_first
 from monai_lightseg.profiling import count_macs, count_parameters
 from monai_lightseg.workflows.overlays import OVERLAY_LEGEND, figure_pixels, overlay
 from monai_lightseg.workflows.report_document import Block, Heading, Paragraph, Picture, Table, as_html
-from monai_lightseg.workflows.score_notes import score_notes
+from monai_lightseg.workflows.score_notes import missed_note, score_notes
 
 __all__ = ["DemoFacts", "demo_report"]
 
@@ -74,6 +74,7 @@ def demo_report(facts: DemoFacts) -> str:
             ],
         ),
         *score_notes(scores),
+        Paragraph(f"{missed_note(scores)} {EMPTY_MASKS}"),
         Heading("Training"),
         Picture("training curve", _curve(facts.history)),
         Heading("Test images"),

@@ -96,7 +96,7 @@ def _cases(data: Path | None, synthetic: int) -> tuple[Sequence[Case], str | Non
     cases = data_set.cases
     if len(cases) < 3:
         raise LightsegError(f"{data} holds {len(cases)} images with masks: the demo needs at least 3")
-    return cases, fingerprint(path for case in cases for path in (case.image_path, case.mask_path))
+    return cases, fingerprint(path for case in cases for path in case.paths)
 
 
 def _run_stages(demo: "_Demo", settings: dict[str, Any]) -> None:

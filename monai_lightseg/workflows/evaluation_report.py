@@ -30,7 +30,7 @@ from monai_lightseg.workflows.report_document import (
     as_markdown,
     png_bytes,
 )
-from monai_lightseg.workflows.score_notes import score_notes, score_table
+from monai_lightseg.workflows.score_notes import missed_note, score_notes, score_table
 
 __all__ = ["evaluate_and_report", "evaluation_summary", "write_evaluation_report"]
 
@@ -147,7 +147,7 @@ def _blocks(evaluation: Evaluation, images: Path | None) -> list[Block]:
         *(Paragraph(f"Warning: {warning}.") for warning in evaluation.warnings),
         *_protocol_blocks(evaluation),
         *(block for model in evaluation.models for block in _score_blocks(model)),
-        *score_notes(evaluation.models[0].scores)[:2],
+        *score_notes(evaluation.models[0].scores),
         Paragraph(EMPTY_MASKS),
         Paragraph(
             "Intervals are over images: of pooled scores by the bootstrap, of means by Student's t, on the logit scale "
@@ -182,7 +182,7 @@ def _score_blocks(model: ScoredModel) -> list[Block]:
     return [
         Heading(f"Scores of {model.name}"),
         score_table(model.scores, model.intervals),
-        Paragraph(f"Missed lesions: {model.scores.missed}. False alarms: {model.scores.false_alarms}."),
+        Paragraph(missed_note(model.scores)),
     ]
 
 

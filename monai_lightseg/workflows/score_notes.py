@@ -1,9 +1,9 @@
 """Scores as a table, and what a report says below it."""
 
-from monai_lightseg.metrics import EMPTY_MASKS, METRICS, BinaryScores, ScoreIntervals
+from monai_lightseg.metrics import METRICS, BinaryScores, ScoreIntervals
 from monai_lightseg.workflows.report_document import Paragraph, Table
 
-__all__ = ["score_notes", "score_table"]
+__all__ = ["missed_note", "score_notes", "score_table"]
 
 
 def score_table(scores: BinaryScores, intervals: ScoreIntervals) -> Table:
@@ -23,7 +23,7 @@ def score_table(scores: BinaryScores, intervals: ScoreIntervals) -> Table:
 
 
 def score_notes(scores: BinaryScores) -> list[Paragraph]:
-    """What the columns and the scores mean, and how many lesions were missed."""
+    """What the columns and the scores mean."""
     return [
         Paragraph(
             "Pooled: one confusion matrix over all pixels of all images, as most papers on light networks report. "
@@ -35,5 +35,9 @@ def score_notes(scores: BinaryScores) -> list[Paragraph]:
             "background. thresholded_jaccard is the IoU, or 0 below 0.65; hd95 is in pixels; surface_dice has a "
             f"tolerance of {scores.surface_tolerance:g} pixels."
         ),
-        Paragraph(f"Missed lesions: {scores.missed}. False alarms: {scores.false_alarms}. {EMPTY_MASKS}"),
     ]
+
+
+def missed_note(scores: BinaryScores) -> str:
+    """How many lesions were missed and how many predictions are false alarms."""
+    return f"Missed lesions: {scores.missed}. False alarms: {scores.false_alarms}."

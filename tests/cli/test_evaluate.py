@@ -8,8 +8,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from monai_lightseg.cli.app import app
+from monai_lightseg.cli.evaluate import TOLERANCE
 from monai_lightseg.data import load_protocol
-from monai_lightseg.metrics import EMPTY_MASKS
+from monai_lightseg.metrics import EMPTY_MASKS, SURFACE_TOLERANCE
 
 
 @pytest.fixture
@@ -39,6 +40,9 @@ def test_table(folders: list[str]) -> None:
 
 
 def test_tolerance(folders: list[str]) -> None:
+    # The command must not import numpy to show its help.
+    assert TOLERANCE == SURFACE_TOLERANCE
+
     def surface_dice(*options: str) -> float:
         result = CliRunner().invoke(app, ["evaluate", *folders, "--json", *options])
         return json.loads(result.stdout)["models"]["predictions"]["per_image"]["a"]["surface_dice"]
