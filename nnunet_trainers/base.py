@@ -71,7 +71,7 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
             raise NotImplementedError(
                 "these trainers support no cascades: train the 2d, 3d_fullres or 3d_lowres configuration"
             )
-        return get_network_from_plans(
+        network = get_network_from_plans(
             configuration_manager.network_arch_class_name,
             configuration_manager.network_arch_init_kwargs,
             configuration_manager.network_arch_init_kwargs_req_import,
@@ -80,6 +80,10 @@ class nnUNetTrainerLightseg(nnUNetTrainer):
             allow_init=True,
             deep_supervision=False,
         )
+        # These heads are for deep supervision; DistributedDataParallel stops at a weight that gets no gradient.
+        for head in network.decoder.seg_layers[:-1]:
+            head.requires_grad_(False)
+        return network
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """AdamW over all parameters, polynomial decay per epoch."""

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from monai_lightseg import __version__
+from monai_lightseg.cli.bundles import bundles_app
 from monai_lightseg.cli.checkpoints import checkpoints_app
 from monai_lightseg.cli.data import data_app
 from monai_lightseg.cli.demo import demo
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(nnunet_app, name="nnunet")
 app.add_typer(data_app, name="data")
 app.add_typer(checkpoints_app, name="checkpoints")
+app.add_typer(bundles_app, name="bundles")
 app.command()(networks)
 app.command()(profile)
 app.command()(demo)

@@ -99,7 +99,7 @@ def write_evaluation_report(out: Path, evaluation: Evaluation, *, images: Path |
     title = f"Evaluation of {evaluation.models[0].name}"
     try:
         with atomic_folder(out) as folder:
-            write_text(folder / "per_image.csv", _per_image_csv(evaluation.models))
+            write_text(folder / "per_image.csv", per_image_csv(evaluation.models))
             write_text(folder / "summary.json", finite_json(evaluation_summary(evaluation)) + "\n")
             write_text(folder / "report.html", as_html(title, blocks))
             write_text(folder / "report.md", as_markdown(title, blocks))
@@ -303,7 +303,7 @@ def _images_beside(labels: Path) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _per_image_csv(models: Sequence[ScoredModel]) -> str:
+def per_image_csv(models: Sequence[ScoredModel]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["model", "case", "height", "width", "tp", "fp", "tn", "fn", *METRICS])

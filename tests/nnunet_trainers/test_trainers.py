@@ -334,6 +334,13 @@ def test_every_parameter_gets_a_gradient(trainer: type) -> None:
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
 
+def test_the_planned_network_waits_for_no_gradient_that_never_comes() -> None:
+    """DistributedDataParallel would stop at the heads that its decoder keeps for deep supervision."""
+    network = build(nnUNetTrainerLightseg)
+    network(torch.randn(2, 3, 32, 48)).square().mean().backward()
+    assert [key for key, value in network.named_parameters() if value.requires_grad and value.grad is None] == []
+
+
 @pytest.mark.parametrize(("trainer", "name"), REGISTERED.items(), ids=[trainer.__name__ for trainer in REGISTERED])
 def test_registered_networks_have_their_published_size(trainer: type, name: str) -> None:
     assert count_parameters(build(trainer, outputs=1)) == network_card(name).parameters

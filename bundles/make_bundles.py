@@ -1,0 +1,227 @@
+"""Write the bundles: one template per task, what tells the bundles of a task apart, and the receipts of the trainings.
+
+python bundles/make_bundles.py            # writes
+python bundles/make_bundles.py --check    # exits 1 if something is out of date
+
+Nothing here touches weights: `bundles/publish_weights.py` puts them into a bundle, with the receipt.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_lightseg import __version__
+from monai_lightseg.atomic import write_text
+from monai_lightseg.networks import network_card, network_class
+
+ROOT = Path(__file__).parent
+TEMPLATES = ROOT / "templates"
+SCHEMA = (
+    "https://raw.githubusercontent.com/Project-MONAI/project-monai.github.io/refs/heads/main/public/schema/"
+    "meta_schema_20240725.json"
+)
+CREATE = "monai_lightseg.networks.create_network"
+BCE_AND_DICE = {"_target_": "DiceCELoss", "sigmoid": True, "smooth_nr": 1.0, "smooth_dr": 1.0}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What tells a bundle from the others of its task.
+
+    Attributes:
+        name: of the folder.
+        title: heading of the model card.
+        task: "skin" or "gland": its templates.
+        network: registry name.
+        arguments: of the network.
+    """
+
+    name: str
+    title: str
+    task: str
+    network: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+BUNDLES = (
+    Bundle(
+        "isic_lesion_ultralight_vm_unet",
+        "Skin lesions with UltraLight VM-UNet",
+        "skin",
+        "ultralight_vm_unet",
+    ),
+    Bundle(
+        "isic_lesion_nmode_unet",
+        "Skin lesions with a light U-Net and an nmODE decoder",
+        "skin",
+        "nmode_unet",
+        {"features": [8, 16, 32, 64, 64], "solver": "euler"},
+    ),
+    Bundle("isic_lesion_ulite", "Skin lesions with U-Lite", "skin", "ulite"),
+    Bundle("isic_lesion_egeunet", "Skin lesions with EGE-UNet", "skin", "egeunet"),
+    Bundle(
+        "glas_gland_unode",
+        "Colon glands with U-Node",
+        "gland",
+        "unode",
+        {"out_channels": 2, "features": [4, 8, 16, 24, 32], "solver": "rk4", "steps": 2},
+    ),
+)
+
+
+def files(bundle: Bundle) -> dict[Path, str]:
+    """Every made file of a bundle and what it should hold."""
+    folder, templates = ROOT / bundle.name, TEMPLATES / bundle.task
+    receipt_file = folder / "models" / "receipt.json"
+    receipt = _read(receipt_file) if receipt_file.is_file() else None
+    configs = {name: _with_network(bundle, _read(templates / f"{name}.json")) for name in ("train", "inference")}
+    configs["evaluate"] = _read(templates / "evaluate.json")
+    configs |= {name: _read(TEMPLATES / f"{name}.json") for name in ("multi_gpu_train", "onnx_export")}
+    configs["metadata"] = _metadata(bundle, receipt)
+    made = {folder / "configs" / f"{name}.json": json.dumps(of, indent=2) + "\n" for name, of in configs.items()}
+    made[folder / "configs" / "logging.conf"] = _text(TEMPLATES / "logging.conf")
+    made[folder / "docs" / "README.md"] = _model_card(bundle, receipt)
+    made[folder / "docs" / "data_license.txt"] = _text(templates / "data_license.txt")
+    made[folder / "LICENSE"] = _text(ROOT.parent / "LICENSE")
+    return made
+
+
+def _with_network(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the network, and the loss that it takes, filled in."""
+    network = {"_target_": CREATE, "name": bundle.network, **bundle.arguments}
+    auxiliary = network_class(bundle.network).auxiliary_weights
+    if "loss" in config and auxiliary:
+        network["deep_supervision"] = True
+    filled = config | {"network_def": network}
+    if config.get("loss") == "LOSS":
+        deep = {"_target_": "DeepSupervisionLoss", "loss": BCE_AND_DICE, "weights": [1.0, *auxiliary]}
+        filled["loss"] = deep if auxiliary else BCE_AND_DICE
+    return filled
+
+
+def _metadata(bundle: Bundle, receipt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`metadata.json` by the schema of 2024-07-25; without a receipt nothing is known of versions and scores."""
+    card, of_task = network_card(bundle.network), _read(TEMPLATES / bundle.task / "metadata.json")
+    versions = receipt["versions"] if receipt else dict.fromkeys(("monai", "torch", "numpy", "pytorch-ignite"), "")
+    return {
+        "schema": SCHEMA,
+        "name": bundle.title,
+        "version": __version__,
+        "changelog": {__version__: "first release"},
+        "monai_version": versions["monai"],
+        "pytorch_version": versions["torch"],
+        "numpy_version": versions["numpy"],
+        "required_packages_version": {"monai-lightseg": __version__, "pytorch-ignite": versions["pytorch-ignite"]},
+        "authors": "The monai-lightseg developers",
+        "copyright": "Copyright (c) the monai-lightseg developers",
+        "eval_metrics": _eval_metrics(receipt["tests"]) if receipt else {},
+        **of_task,
+        "description": f"{card.description} {of_task['description']}",
+        "references": [_paper(bundle.network), *of_task["references"]],
+    }
+
+
+def _eval_metrics(tests: list[dict[str, Any]]) -> dict[str, float]:
+    """Name of test and score -> value."""
+    return {f"{test['name']}_{name}": of["estimate"] for test in tests for name, of in test["scores"].items()}
+
+
+def _model_card(bundle: Bundle, receipt: Mapping[str, Any] | None) -> str:
+    card = network_card(bundle.network)
+    script = card.not_supported.get("script")
+    facts = {
+        "title": bundle.title,
+        "name": bundle.name,
+        "build": ", ".join(
+            [f'create_network("{bundle.network}"', *(f"{key}={value!r}" for key, value in bundle.arguments.items())]
+        )
+        + ")",
+        "description": card.description,
+        "paper": _paper(bundle.network),
+        "origin": card.origin,
+        "licence": card.licence,
+        "parameters": f"{receipt['parameters']:,}" if receipt else "Unknown",
+        "training": _training(receipt) if receipt else "Not trained.",
+        "performance": _performance(receipt) if receipt else "Not measured.",
+        "torchscript": _torchscript(script),
+    }
+    text = _text(TEMPLATES / bundle.task / "README.md")
+    for name, value in facts.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _training(receipt: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in receipt["versions"].items())
+    return (
+        f"These weights: {receipt['epochs']} epochs with seed {receipt['seed']}; the validation loss was lowest "
+        f"({receipt['validation_loss']:.4f}) after epoch {receipt['best_epoch']}. One thread of a CPU "
+        f"({receipt['processor']}), no GPU. `models/receipt.json` holds the command, the checksums of split, config "
+        f"and weights and every validation loss, `models/*.csv` the scores of each test image. {versions}."
+    )
+
+
+def _performance(receipt: Mapping[str, Any]) -> str:
+    """One row per test, one column per score."""
+    tests = receipt["tests"]
+    scores = list(tests[0]["scores"])
+    lines = [
+        f"| images | {' | '.join(name.replace('_', ' ') for name in scores)} |",
+        f"|---|{'---|' * len(scores)}",
+        *(
+            f"| {test['title']} ({test['images']}) | {' | '.join(map(_with_ends, test['scores'].values()))} |"
+            for test in tests
+        ),
+        "",
+        receipt["scoring"],
+    ]
+    return "\n".join(lines)
+
+
+def _with_ends(score: Mapping[str, float]) -> str:
+    ends = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
+    return f"{score['estimate']:.3f}{ends}"
+
+
+def _torchscript(reason: str | None) -> str:
+    excluded = f" Scripting, `ckpt_export` without `--use_trace`, is not supported: {reason}." if reason else ""
+    return (
+        f"TorchScript by tracing, which fixes the size.{excluded}\n\n```bash\n"
+        "python -m monai.bundle ckpt_export --config_file configs/inference.json --net_id network_def \\\n"
+        '  --use_trace True --input_shape "[1, 3, 256, 256]"\n```'
+    )
+
+
+def _paper(network: str) -> str:
+    card = network_card(network)
+    return f"{card.title}, {card.year}, {card.paper}"
+
+
+def _read(path: Path) -> Any:
+    return json.loads(_text(path))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def main() -> None:
+    """Write what differs, or name it."""
+    made = {path: text for bundle in BUNDLES for path, text in files(bundle).items()}
+    stale = [path for path, text in made.items() if not path.is_file() or _text(path) != text]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+            sys.exit(f"out of date: {names}; run python bundles/make_bundles.py")
+        return
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, made[path])
+        print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Every bundle through MONAI's own commands, on drawn images; see `monai.bundle` and its specification."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import monai.bundle
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from monai.bundle import create_workflow
+from PIL import Image
+
+from monai_lightseg.checkpoints import load_network
+from monai_lightseg.data import Split, synthetic_cases, write_datalist
+from monai_lightseg.workflows.bundles import bundle_folder, bundles_folder, list_bundles
+from monai_lightseg.workflows.evaluation import evaluate_models
+
+SCHEMA = Path(__file__).parent / "meta_schema_20240725.json"
+SKIN = [name for name in list_bundles() if name.startswith("isic")]
+# Warnings that a bundle cannot avoid.
+UNAVOIDABLE = (
+    'any `"_target_"` value in it is resolved',  # MONAI says it of every config
+    "file integrity is NOT verified",  # MONAI downloads the schema without a hash, or takes the file that is there
+    "`torch.jit",  # TorchScript is deprecated as a whole
+    "cause the trace to be incorrect",  # a trace holds for its size, as the model card says
+)
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory):
+    """Eight drawn lesions of 48x64 pixels: four train, two validate, two test."""
+    folder = tmp_path_factory.mktemp("data") / "drawn"
+    cases = synthetic_cases(8, size=(48, 64), seed=1)
+    ids = [case.id for case in cases]
+    split = Split(train=tuple(ids[:4]), val=tuple(ids[4:6]), test=tuple(ids[6:]))
+    write_datalist(cases, split, name="drawn", folder=folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def copied(request, tmp_path, monkeypatch):
+    """A copy of the bundle, which is the working directory."""
+    folder = tmp_path / request.param
+    shutil.copytree(bundle_folder(request.param), folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def loggers_put_back():
+    """The bundles' logging.conf is applied by MONAI to the whole process."""
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
+@contextmanager
+def no_avoidable_warnings():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    said = [str(warning.message) for warning in caught]
+    assert [text for text in said if not any(known in text for known in UNAVOIDABLE)] == []
+
+
+def every_bundle(names):
+    return pytest.mark.parametrize("copied", names, indirect=True)
+
+
+def run(*configs, **overrides):
+    """`python -m monai.bundle run` in this process."""
+    files = [f"configs/{name}.json" for name in configs]
+    monai.bundle.run(config_file=files if len(files) > 1 else files[0], **overrides)
+
+
+@every_bundle(list_bundles())
+def test_metadata_fit_the_schema(copied):
+    with no_avoidable_warnings():
+        monai.bundle.verify_metadata(meta_file="configs/metadata.json", filepath=str(SCHEMA))
+    content = json.loads(Path("configs/metadata.json").read_text())
+    assert content["version"] in content["changelog"]
+    assert all(content[name] for name in ("monai_version", "pytorch_version", "numpy_version", "eval_metrics"))
+
+
+@every_bundle(list_bundles())
+def test_network_fits_the_metadata(copied):
+    with no_avoidable_warnings():
+        monai.bundle.verify_net_in_out(
+            net_id="network_def", meta_file="configs/metadata.json", config_file="configs/inference.json", device="cpu"
+        )
+
+
+@every_bundle(list_bundles())
+def test_files_of_a_bundle(copied):
+    for name in ("LICENSE", "docs/README.md", "docs/data_license.txt", "configs/logging.conf", "models/receipt.json"):
+        assert Path(name).stat().st_size > 0
+
+
+@every_bundle(list_bundles())
+def test_weights_are_tensors_and_the_same_in_both_files(copied):
+    state = torch.load("models/model.pt", weights_only=True)
+    assert all(type(value) is torch.Tensor for value in state.values())
+    network = load_network("models/model.safetensors")
+    assert list(network.state_dict()) == list(state)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_all_weights_are_small():
+    sizes = [
+        path.stat().st_size for name in list_bundles() for path in (bundle_folder(name) / "models").glob("model.*")
+    ]
+    assert sum(sizes) < 10e6
+
+
+@pytest.mark.parametrize("workflow_type", ["train", "inference"])
+@pytest.mark.parametrize("name", list_bundles())
+def test_monai_loads_by_name(name, workflow_type, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with no_avoidable_warnings():
+        network = monai.bundle.load(name, bundle_dir=str(bundles_folder()), workflow_type=workflow_type, device="cpu")
+    ours = load_network(bundle_folder(name) / "models" / "model.safetensors").state_dict()
+    assert all(torch.equal(value, ours[key]) for key, value in network.state_dict().items())
+
+
+@every_bundle(SKIN)
+def test_skin_bundle_trains_resumes_evaluates(copied, datalist):
+    small = {"dataset_dir": str(datalist), "image_size": [64, 64], "batch_size": 2, "ckpt_dir": "new", "device": "cpu"}
+    workflow = create_workflow(config_file="configs/train.json", workflow_type="train", **small)
+    assert workflow.check_properties() == []
+    with no_avoidable_warnings():
+        run("train", epochs=1, **small)
+        run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **small)
+        run("train", "evaluate", output_dir="eval", **small)
+    losses = torch.load("new/checkpoint_epoch=2.pt", weights_only=True)["best"]["losses"]
+    assert len(losses) == 2 and np.isfinite(losses).all()
+    monai_scores = dict(line.split(",") for line in Path("eval/metrics.csv").read_text().splitlines())
+    ours = evaluate_only_predicted(Path("eval/predictions"), datalist / "labels")
+    # MONAI sums in float32.
+    assert float(monai_scores["dice_pooled"]) == pytest.approx(ours.pooled["dice"], abs=1e-6)
+    assert float(monai_scores["dice_per_image"]) == pytest.approx(ours.per_image_mean["dice"], abs=1e-6)
+
+
+@every_bundle(SKIN)
+def test_skin_bundle_predicts_upright_at_the_image_size(copied, tmp_path):
+    """A dark ellipse in the upper left of pictures of several sizes and kinds is found where it is."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name, size in (("wide.png", (200, 300)), ("tall.jpg", (301, 201)), ("grey.png", (160, 160))):
+        picture, _ = lesion(*size)
+        picture = picture.convert("L") if name.startswith("grey") else picture
+        picture.save(images / name)
+    with no_avoidable_warnings():
+        run("inference", dataset_dir=str(images), output_dir="masks", device="cpu")
+    for name, size in (("wide", (200, 300)), ("tall", (301, 201)), ("grey", (160, 160))):
+        mask = np.asarray(Image.open(f"masks/{name}.png"))
+        assert mask.shape == size
+        assert set(np.unique(mask)) <= {0, 255}
+        _, true = lesion(*size)
+        found = mask > 0
+        assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.7
+    workflow = create_workflow(
+        config_file="configs/inference.json", workflow_type="inference", dataset_dir=str(images), device="cpu"
+    )
+    assert workflow.check_properties() == []
+
+
+@every_bundle(list_bundles())
+def test_onnx_takes_any_size(copied):
+    """As the model card says; the figures are those of torch."""
+    monai.bundle.onnx_export(args_file="configs/onnx_export.json")
+    session = onnxruntime.InferenceSession("models/model.onnx", providers=["CPUExecutionProvider"])
+    network = load_network("models/model.safetensors")
+    for shape in ((1, 3, 256, 256), (3, 3, 90, 131)):
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
+        with torch.inference_mode():
+            expected = torch.sigmoid(network(x)).numpy()
+        (logits,) = session.run(None, {"image": x.numpy()})
+        # Two libraries' float32, through some thirty layers.
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-4)
+
+
+@every_bundle(list_bundles())
+def test_torchscript_by_tracing_at_the_training_size(copied):
+    with no_avoidable_warnings():
+        monai.bundle.ckpt_export(
+            config_file="configs/inference.json",
+            net_id="network_def",
+            ckpt_file="models/model.pt",
+            filepath="models/model.ts",
+            use_trace=True,
+            input_shape=[1, 3, 256, 256],
+        )
+        traced = torch.jit.load("models/model.ts")
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        # The same kernels in the same order, but for those that a traced graph fuses.
+        torch.testing.assert_close(traced(x), load_network("models/model.safetensors")(x), atol=1e-4, rtol=1e-4)
+
+
+def test_bundles_are_up_to_date():
+    script = Path(__file__).parents[2] / "bundles" / "make_bundles.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def evaluate_only_predicted(predictions, labels):
+    return evaluate_models([predictions], labels, only_predicted=True, progress=False).models[0].scores
+
+
+def lesion(height, width):
+    """A dark ellipse on skin, up and left of the middle, and its mask."""
+    rows, columns = np.mgrid[:height, :width]
+    true = ((rows - 0.4 * height) / (0.2 * height)) ** 2 + ((columns - 0.35 * width) / (0.2 * width)) ** 2 < 1
+    generator = np.random.default_rng(0)
+    pixels = np.where(true[..., None], (90, 60, 50), (205, 165, 150)) + generator.normal(0, 6, (height, width, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), true
