@@ -67,7 +67,7 @@ BUNDLES = (
         "Colon glands with U-Node",
         "gland",
         "unode",
-        {"out_channels": 2, "features": [4, 8, 16, 24, 32], "solver": "rk4", "steps": 2},
+        {"out_channels": 2, "features": [8, 12, 16, 24, 32], "solver": "rk4", "steps": 1, "checkpoint": False},
     ),
 )
 

@@ -6,15 +6,16 @@ from monai.utils import look_up_option
 
 from monai_lightseg.data.glas import glas_split, read_glas
 from monai_lightseg.data.label_images import read_labels
-from monai_lightseg.data.monai_readers import MaskReader
+from monai_lightseg.data.monai_readers import PictureReader
 
 __all__ = ["LabelsReader", "glands_in"]
 
 
-class LabelsReader(MaskReader):
+class LabelsReader(PictureReader):
     """Instance labels, (height, width), by the rules of `read_labels`."""
 
-    read_pixels = staticmethod(read_labels)  # type: ignore[assignment]
+    read_pixels = staticmethod(read_labels)
+    channel_dim = float("nan")
 
 
 def glands_in(folder: str, part: str) -> list[dict[str, str]]:

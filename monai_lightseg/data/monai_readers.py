@@ -13,13 +13,18 @@ from monai_lightseg.data.images import PICTURE_SUFFIXES, read_mask, read_rgb
 from monai_lightseg.data.pairs import list_files
 from monai_lightseg.errors import LightsegError
 
-__all__ = ["MaskReader", "RGBReader", "images_in"]
+__all__ = ["MaskReader", "PictureReader", "RGBReader", "images_in"]
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.integer[Any]]
 
 
-class _PictureReader(ImageReader):
-    """One picture per call, rows first: (height, width), where MONAI's own reader of pictures has the width first."""
+class PictureReader(ImageReader):
+    """One picture per call, rows first: (height, width), where MONAI's own reader of pictures has the width first.
+
+    Attributes:
+        read_pixels: from the path to the pixels, an array of two or three axes.
+        channel_dim: axis of the channels; NaN where there is none, as MONAI has it.
+    """
 
     read_pixels: Callable[[Path], Pixels]
     channel_dim: int | float
@@ -51,14 +56,14 @@ class _PictureReader(ImageReader):
         return pixels, layout | {"affine": np.eye(4)}
 
 
-class RGBReader(_PictureReader):
+class RGBReader(PictureReader):
     """Images as 8-bit RGB, (height, width, 3), by the rules of `read_rgb`."""
 
     read_pixels = staticmethod(read_rgb)
     channel_dim = -1
 
 
-class MaskReader(_PictureReader):
+class MaskReader(PictureReader):
     """Masks of 0 and 1, (height, width), by the rules of `read_mask`."""
 
     read_pixels = staticmethod(read_mask)

@@ -21,8 +21,10 @@ from monai_lightseg.checkpoints import load_network
 from monai_lightseg.data import Split, synthetic_cases, write_datalist
 from monai_lightseg.workflows.bundles import bundle_folder, bundles_folder, list_bundles
 from monai_lightseg.workflows.evaluation import evaluate_models
+from tests.data.fake_glas import VALIDATION, write_glas
 
 SCHEMA = Path(__file__).parent / "meta_schema_20240725.json"
+GLANDS = "glas_gland_unode"
 SKIN = [name for name in list_bundles() if name.startswith("isic")]
 # Warnings that a bundle cannot avoid.
 UNAVOIDABLE = (
@@ -42,6 +44,13 @@ def datalist(tmp_path_factory):
     split = Split(train=tuple(ids[:4]), val=tuple(ids[4:6]), test=tuple(ids[6:]))
     write_datalist(cases, split, name="drawn", folder=folder, progress=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def glas(tmp_path_factory):
+    """Three images that train, those that validate, and one of each test."""
+    names = [*(f"train_{number}" for number in (1, 2, 3, *VALIDATION)), "testA_1", "testB_2"]
+    return write_glas(tmp_path_factory.mktemp("glas"), names)
 
 
 @pytest.fixture
@@ -136,6 +145,8 @@ def test_skin_bundle_trains_resumes_evaluates(copied, datalist):
     small = {"dataset_dir": str(datalist), "image_size": [64, 64], "batch_size": 2, "ckpt_dir": "new", "device": "cpu"}
     workflow = create_workflow(config_file="configs/train.json", workflow_type="train", **small)
     assert workflow.check_properties() == []
+    both = ["configs/train.json", "configs/evaluate.json"]
+    assert create_workflow(config_file=both, workflow_type="train", **small).check_properties() == []
     with no_avoidable_warnings():
         run("train", epochs=1, **small)
         run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **small)
@@ -161,7 +172,7 @@ def test_skin_bundle_predicts_upright_at_the_image_size(copied, tmp_path):
     with no_avoidable_warnings():
         run("inference", dataset_dir=str(images), output_dir="masks", device="cpu")
     for name, size in (("wide", (200, 300)), ("tall", (301, 201)), ("grey", (160, 160))):
-        mask = np.asarray(Image.open(f"masks/{name}.png"))
+        mask = pixels_of(f"masks/{name}.png")
         assert mask.shape == size
         assert set(np.unique(mask)) <= {0, 255}
         _, true = lesion(*size)
@@ -170,6 +181,37 @@ def test_skin_bundle_predicts_upright_at_the_image_size(copied, tmp_path):
     workflow = create_workflow(
         config_file="configs/inference.json", workflow_type="inference", dataset_dir=str(images), device="cpu"
     )
+    assert workflow.check_properties() == []
+
+
+@every_bundle([name for name in list_bundles() if name == GLANDS])
+def test_gland_bundle_trains_resumes_evaluates(copied, glas):
+    small = {"dataset_dir": str(glas), "reduction": 0.5, "crop_size": [32, 32], "ckpt_dir": "new", "device": "cpu"}
+    both = ["configs/train.json", "configs/evaluate.json"]
+    for config in ("configs/train.json", both):
+        assert create_workflow(config_file=config, workflow_type="train", **small).check_properties() == []
+    with no_avoidable_warnings():
+        run("train", epochs=1, **small)
+        run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **small)
+        run("train", "evaluate", output_dir="eval", **small)
+    losses = torch.load("new/checkpoint_epoch=2.pt", weights_only=True)["best"]["losses"]
+    assert len(losses) == 2 and np.isfinite(losses).all()
+    for name in ("testA_1", "testB_2"):
+        glands = pixels_of(f"eval/predictions/{name}.png")
+        assert glands.shape == pixels_of(glas / f"{name}.bmp").shape[:2]
+        assert glands.dtype.itemsize > 1  # there may be more than 255 glands
+
+
+@every_bundle([name for name in list_bundles() if name == GLANDS])
+def test_gland_bundle_predicts_the_size_of_the_image(copied, glas, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(glas / "testA_1.bmp", images)
+    settings = {"dataset_dir": str(images), "output_dir": "glands", "reduction": 0.5, "device": "cpu"}
+    with no_avoidable_warnings():
+        run("inference", **settings)
+    assert pixels_of("glands/testA_1.png").shape == pixels_of(images / "testA_1.bmp").shape[:2]
+    workflow = create_workflow(config_file="configs/inference.json", workflow_type="inference", **settings)
     assert workflow.check_properties() == []
 
 
@@ -214,6 +256,11 @@ def test_bundles_are_up_to_date():
 
 def evaluate_only_predicted(predictions, labels):
     return evaluate_models([predictions], labels, only_predicted=True, progress=False).models[0].scores
+
+
+def pixels_of(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
 
 
 def lesion(height, width):
