@@ -19,6 +19,9 @@ from monai_lightseg.networks import network_card, network_class
 
 ROOT = Path(__file__).parent
 TEMPLATES = ROOT / "templates"
+PAGE = ROOT.parent / "docs" / "bundles.md"
+START = "<!-- bundles: made by `python bundles/make_bundles.py` from the receipts; a test keeps it so -->\n"
+END = "<!-- bundles end -->"
 SCHEMA = (
     "https://raw.githubusercontent.com/Project-MONAI/project-monai.github.io/refs/heads/main/public/schema/"
     "meta_schema_20240725.json"
@@ -75,8 +78,7 @@ BUNDLES = (
 def files(bundle: Bundle) -> dict[Path, str]:
     """Every made file of a bundle and what it should hold."""
     folder, templates = ROOT / bundle.name, TEMPLATES / bundle.task
-    receipt_file = folder / "models" / "receipt.json"
-    receipt = _read(receipt_file) if receipt_file.is_file() else None
+    receipt = _receipt(bundle)
     configs = {name: _with_network(bundle, _read(templates / f"{name}.json")) for name in ("train", "inference")}
     configs["evaluate"] = _read(templates / "evaluate.json")
     configs |= {name: _read(TEMPLATES / f"{name}.json") for name in ("multi_gpu_train", "onnx_export")}
@@ -87,6 +89,30 @@ def files(bundle: Bundle) -> dict[Path, str]:
     made[folder / "docs" / "data_license.txt"] = _text(templates / "data_license.txt")
     made[folder / "LICENSE"] = _text(ROOT.parent / "LICENSE")
     return made
+
+
+def page() -> str:
+    """docs/bundles.md with the table of the bundles."""
+    before, rest = _text(PAGE).split(START)
+    rows = ["| bundle | network | parameters | scores |", "|---|---|---:|---|", *map(_row, BUNDLES)]
+    return before + START + "\n" + "\n".join(rows) + "\n\n" + END + rest.split(END)[1]
+
+
+def _row(bundle: Bundle) -> str:
+    receipt = _receipt(bundle)
+    if receipt is None:
+        return f"| `{bundle.name}` | `{bundle.network}` | | not trained yet |"
+    scores = "; ".join(
+        f"{test['title']} ({test['images']}): "
+        + ", ".join(f"{name.replace('_', ' ')} {_with_ends(of)}" for name, of in test["scores"].items())
+        for test in receipt["tests"]
+    )
+    return f"| `{bundle.name}` | `{bundle.network}` | {receipt['parameters']:,} | {scores} |"
+
+
+def _receipt(bundle: Bundle) -> dict[str, Any] | None:
+    path = ROOT / bundle.name / "models" / "receipt.json"
+    return _read(path) if path.is_file() else None
 
 
 def _with_network(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
@@ -210,17 +236,17 @@ def _text(path: Path) -> str:
 
 def main() -> None:
     """Write what differs, or name it."""
-    made = {path: text for bundle in BUNDLES for path, text in files(bundle).items()}
+    made = {path: text for bundle in BUNDLES for path, text in files(bundle).items()} | {PAGE: page()}
     stale = [path for path, text in made.items() if not path.is_file() or _text(path) != text]
     if "--check" in sys.argv[1:]:
         if stale:
-            names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+            names = ", ".join(str(path.relative_to(ROOT.parent)) for path in stale)
             sys.exit(f"out of date: {names}; run python bundles/make_bundles.py")
         return
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, made[path])
-        print(f"wrote {path.relative_to(ROOT)}")
+        print(f"wrote {path.relative_to(ROOT.parent)}")
 
 
 if __name__ == "__main__":
