@@ -84,8 +84,8 @@ def convert(
 ) -> None:
     """Write a data set for nnU-Net, or as PNG files with a datalist for MONAI.
 
-    A protocol or three id files say which case goes where; without them the cases are divided at random with a fixed
-    seed, and GlaS as its paper on neural ODEs divides it.
+    A protocol or three id files say which case goes where; with --test-ids alone the cases only test. Without them they
+    are divided at random with a fixed seed, and GlaS as its paper on neural ODEs divides it.
 
     A conversion that was interrupted goes on when the same command is run again.
 
@@ -93,15 +93,19 @@ def convert(
     """
     start = time.monotonic()
     sides = None if size is None else read_size(size, "--size")
-    id_files = [path for path in (train_ids, val_ids, test_ids) if path is not None]
-    if len(id_files) not in (0, 3):
-        raise typer.BadParameter("give all three or none", param_hint="--train-ids, --val-ids, --test-ids")
+    id_files = (train_ids, val_ids, test_ids)
+    if (train_ids is None) != (val_ids is None) or (train_ids is not None and test_ids is None):
+        raise typer.BadParameter(
+            "give all three, --test-ids alone for cases that only test, or none",
+            param_hint="--train-ids, --val-ids, --test-ids",
+        )
     shares = {"--val": val, "--test": test}
     limits = {"--limit-train": limit_train, "--limit-val": limit_val, "--limit-test": limit_test}
     if protocol is not None:
-        _refuse({"--train-ids": train_ids, **shares, **limits}, "is not for a --protocol, which names every case")
+        ids = {"--train-ids": train_ids, "--test-ids": test_ids}
+        _refuse({**ids, **shares, **limits}, "is not for a --protocol, which names every case")
         _refuse({"--reduce": reduce or None}, "is not for a --protocol, which says the size of the images")
-    if id_files:
+    if test_ids is not None:
         _refuse(shares, "is for a random split, and the id files name every case")
     if to == "nnunet" and dataset_id is None:
         raise typer.BadParameter("nnU-Net needs a number, 1 to 999", param_hint="--id")
@@ -194,12 +198,14 @@ def _refuse_among_cases(folder: Path, directory: Path, data_set: "DataSet") -> N
             raise LightsegError(f"{folder} lies inside {holder}, among the cases; choose another folder with --out")
 
 
-def _divide(data_set: "DataSet", id_files: list[Path], val: float | None, test: float | None) -> "Split":
+def _divide(
+    data_set: "DataSet", id_files: tuple[Path | None, ...], val: float | None, test: float | None
+) -> "Split":
     """Divide by the id files, or as is usual without them, and say so."""
     from monai_lightseg.data import GlasCase, Split, glas_split, random_split, read_id_list
 
-    if id_files:
-        return Split(*map(read_id_list, id_files))
+    if any(id_files):
+        return Split(*(() if path is None else read_id_list(path) for path in id_files))
     if data_set.kind == "glas":
         _refuse({"--val": val, "--test": test}, "GlaS is divided as in its paper, by a protocol, or by id files")
         split = glas_split([case for case in data_set.cases if isinstance(case, GlasCase)])

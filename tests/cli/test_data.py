@@ -63,6 +63,18 @@ def test_with_id_files(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "nnUNet_preprocessed" / "Dataset018_X" / "splits_final.json").is_file()
 
 
+def test_test_ids_alone_leave_nothing_to_train(folder: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "test.txt"
+    listed.write_text("\n".join(IDS[:3]))
+    out = tmp_path / "external"
+    options = ["--to", "datalist", "--test-ids", str(listed), "--out", str(out)]
+    result = CliRunner().invoke(app, ["data", "convert", str(folder), *options])
+    assert result.exit_code == 0, result.output
+    datalist = json.loads((out / "datalist.json").read_text())
+    assert [Path(of["image"]).stem for of in datalist["test"]] == IDS[:3]
+    assert not datalist.keys() & {"training", "validation"}
+
+
 def test_without_id_files_the_split_is_seeded_and_said(folder: Path, tmp_path: Path) -> None:
     first, second = (convert(folder, "--overwrite", "--out", str(tmp_path / out)) for out in ("one", "two"))
     assert (first.exit_code, second.exit_code) == (0, 0)
