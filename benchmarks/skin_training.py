@@ -100,7 +100,7 @@ def quoted(word: str) -> str:
     return f'"{word}"' if set(word) & set(" {['#") else word
 
 
-def compared(runs: tuple[Run, ...], folder: Path, data: Path, protocol: str) -> dict[str, Any]:
+def compared(runs: tuple[Run, ...], folder: Path, data: Path, protocol: str | None) -> dict[str, Any]:
     """Scores of the runs that are there, and the first of them against the others."""
     there = [run for run in runs if (folder / run.folder / "model.pt").is_file()]
     missing = [run.folder for run in runs if run not in there]
@@ -110,9 +110,8 @@ def compared(runs: tuple[Run, ...], folder: Path, data: Path, protocol: str) -> 
         return {}
     with TemporaryDirectory() as work:
         predictions = [predicted(run, folder / run.folder, data, Path(work) / run.folder) for run in there]
-        evaluation = evaluate_models(
-            predictions, data / "labels", protocol=load_protocol(protocol), only_predicted=True
-        )
+        named = None if protocol is None else load_protocol(protocol)
+        evaluation = evaluate_models(predictions, data / "labels", protocol=named, only_predicted=True)
     return summary(there, evaluation)
 
 

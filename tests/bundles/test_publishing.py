@@ -1,0 +1,75 @@
+"""The scripts that test trained weights, here on untrained ones: publishing into a bundle, comparing trainings."""
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_lightseg.checkpoints import read_checkpoint_card
+from monai_lightseg.networks import create_network
+from tests.bundles.test_bundles import datalist  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+NAME = "isic_lesion_ultralight_vm_unet"
+
+
+def trained(folder, **arguments):
+    """What a training of three epochs leaves, but for its weights."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(create_network("ultralight_vm_unet", **arguments).state_dict(), folder / "model.pt")
+    torch.save({"best": {"losses": [0.5, 0.3, 0.4]}}, folder / "checkpoint_epoch=3.pt")
+    return folder
+
+
+def run(script, *options, cwd):
+    done = subprocess.run([sys.executable, script, *map(str, options)], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_weights_are_published_with_a_receipt(datalist, tmp_path):  # noqa: F811
+    bundles = tmp_path / "bundles"
+    shutil.copytree(ROOT / "bundles" / NAME, bundles / NAME, ignore=shutil.ignore_patterns("models"))
+    shutil.copy(ROOT / "bundles" / "publish_weights.py", bundles)
+    folder = trained(tmp_path / "run")
+    external = f"Other={datalist}"
+    run("bundles/publish_weights.py", NAME, "--run", folder, "--data", datalist, "--external", external, cwd=tmp_path)
+    models = bundles / NAME / "models"
+    receipt = json.loads((models / "receipt.json").read_text())
+    assert (receipt["epochs"], receipt["best_epoch"], receipt["validation_loss"]) == (3, 2, 0.3)
+    assert receipt["parameters"] == 49_457
+    assert receipt["images"] == {"train": 4, "val": 2, "test": 2}
+    assert set(receipt["sha256_of_weights"]) == {"model.pt", "model.safetensors"}
+    for name, digest in receipt["sha256_of_weights"].items():
+        assert hashlib.sha256((models / name).read_bytes()).hexdigest() == digest
+    assert read_checkpoint_card(models / "model.safetensors").network == "ultralight_vm_unet"
+    for test in receipt["tests"]:
+        score = test["scores"]["dice_pooled"]
+        assert 0 <= score["low"] <= score["estimate"] <= score["high"] <= 1
+        with (models / test["per_image"]).open() as lines:
+            assert len(list(csv.DictReader(lines))) == test["images"] == 2
+
+
+@pytest.mark.slow
+def test_trainings_are_compared(datalist, tmp_path):  # noqa: F811
+    for branches in (4, 2):
+        trained(tmp_path / "runs" / f"ultralight_x{branches}", branches=branches)
+    out = tmp_path / "result.json"
+    options = ["--runs", tmp_path / "runs", "--data", datalist, "--out", out]
+    said = run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
+    assert "not there: ultralight_x1" in said
+    (group, *_) = json.loads(out.read_text())["groups"].values()
+    assert list(group["models"]) == ["ultralight_x4", "ultralight_x2"]
+    assert [comparison["other"] for comparison in group["first_against_others"]] == ["ultralight_x2"]
+
+
+def test_commands_of_the_trainings():
+    said = run(ROOT / "benchmarks" / "skin_training.py", "--commands", cwd=ROOT)
+    assert "--network_def#branches 2 --epochs 40 --ckpt_dir RUNS/ultralight_x2" in said.replace('"', "")
