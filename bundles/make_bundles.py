@@ -184,9 +184,9 @@ def _training(receipt: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in receipt["versions"].items())
     return (
         f"These weights: {receipt['epochs']} epochs with seed {receipt['seed']}; the validation loss was lowest "
-        f"({receipt['validation_loss']:.4f}) after epoch {receipt['best_epoch']}. One thread of a CPU "
-        f"({receipt['processor']}), no GPU. `models/receipt.json` holds the command, the checksums of split, config "
-        f"and weights and every validation loss, `models/*.csv` the scores of each test image. {versions}."
+        f"({receipt['validation_loss']:.4f}) after epoch {receipt['best_epoch']}. Trained on {receipt['hardware']}. "
+        "`models/receipt.json` holds the command, the checksums of split and weights and every validation loss, "
+        f"`models/*.csv` the scores of each test image. {versions}."
     )
 
 

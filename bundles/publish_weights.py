@@ -1,12 +1,13 @@
 """Put trained weights into a bundle: test them once, and write weights, receipt and the scores of each image.
 
-python bundles/publish_weights.py isic_lesion_ulite --run RUN --data isic2018-random42 --external PH2=PH2_LIST
-python bundles/publish_weights.py glas_gland_unode --run RUN --data GLAS
+python bundles/publish_weights.py isic_lesion_ulite --run RUN --data isic2018-random42 --hardware WORDS
+python bundles/publish_weights.py glas_gland_unode --run RUN --data GLAS --hardware WORDS --options '--reduction 0.5'
 python bundles/make_bundles.py
 
 RUN is the `--ckpt_dir` of the training: `model.pt`, the weights with the lowest validation loss, and the last
-`checkpoint_epoch=N.pt`. The data are those of `--dataset_dir`. The bundle's own `evaluate.json` predicts and scores
-them; the masks that it saves are scored by the code of `lightseg evaluate`, and the two have to agree.
+`checkpoint_epoch=N.pt` of a training that is through. The data are those of `--dataset_dir`; `--external PH2=PH2_LIST`
+tests on a further list. The bundle's own `evaluate.json` predicts and scores; the masks that it saves are scored by the
+code of `lightseg evaluate`, and the two have to agree.
 """
 
 import argparse
@@ -36,20 +37,25 @@ from monai_lightseg.data.gland_readers import glands_in
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.metrics import GLAND_METRICS, Interval, glas_part, score_glands
 from monai_lightseg.networks import create_network
-from monai_lightseg.profiling import processor_name
 from monai_lightseg.workflows.evaluation import evaluate_models
 from monai_lightseg.workflows.evaluation_report import per_image_csv
+
+# The tests, and the tables to write with them, by file name.
+Tested = tuple[list[dict[str, Any]], dict[str, str]]
 
 ROOT = Path(__file__).parent
 # MONAI sums in float32.
 AGREEMENT = 1e-5
+LESION_LICENCE = "Apache-2.0, as far as the terms of ISIC 2018 allow"
+GLAND_LICENCE = "for research only, by the terms of GlaS"
 LESION_SCORING = (
     "In brackets 95 % intervals over images. Pooled: one confusion matrix over all pixels of all images, as papers on "
-    "light networks report; per image: the mean over images. The test images were used once, after the training."
+    "light networks report; per image: the mean over images. Scored at 256x256, to which masks are resized by the "
+    "nearest pixel. No test image chose weights or settings."
 )
 GLAND_SCORING = (
-    "Over all objects of the images, as the challenge defines the scores; distances in pixels of the copy at hand. The "
-    "test images were used once, after the training."
+    "Over all objects of the images, as the challenge defines the scores; distances in pixels of the copy at hand. No "
+    "test image chose weights or settings."
 )
 
 
@@ -59,19 +65,36 @@ def main() -> None:
     parser.add_argument("name", help="bundle")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
     parser.add_argument("--data", type=Path, required=True, help="data of the training")
+    parser.add_argument("--hardware", required=True, help="what it was trained on, in words")
     parser.add_argument("--options", default="", help="further options of the training, as one word")
     parser.add_argument("--external", action="append", default=[], help="TITLE=FOLDER: a further datalist to test on")
     arguments = parser.parse_args()
     external = dict(item.split("=", 1) for item in arguments.external)
-    publish(ROOT / arguments.name, arguments.run, arguments.data, shlex.split(arguments.options), external)
+    publish(
+        ROOT / arguments.name,
+        arguments.run,
+        arguments.data,
+        shlex.split(arguments.options),
+        arguments.hardware,
+        external,
+    )
 
 
-def publish(bundle: Path, run: Path, data: Path, options: Sequence[str], external: Mapping[str, str]) -> None:
-    """Write `models/` of a bundle."""
+def publish(
+    bundle: Path, run: Path, data: Path, options: Sequence[str], hardware: str, external: Mapping[str, str]
+) -> None:
+    """Write `models/` of a bundle, once all tests are through."""
+    losses = _losses(run)
     network_def = _read(bundle / "configs" / "inference.json")["network_def"]
     arguments = {key: value for key, value in network_def.items() if key not in ("_target_", "name")}
     network = create_network(network_def["name"], **arguments)
     network.load_state_dict(torch.load(run / "model.pt", weights_only=True))
+    glands = bundle.name.startswith("glas")
+    tests, tables = _test_glands(bundle, run, data, options) if glands else _test_lesions(bundle, run, data, options)
+    for title, folder in external.items():
+        further, table = _test_list(bundle, run, Path(folder), options, title.lower(), title, None)
+        tests.append(further)
+        tables |= table
     models = bundle / "models"
     models.mkdir(exist_ok=True)
     write_bytes(models / "model.pt", (run / "model.pt").read_bytes())
@@ -79,72 +102,93 @@ def publish(bundle: Path, run: Path, data: Path, options: Sequence[str], externa
         network=network_def["name"],
         arguments=arguments,
         origin=f"monai-lightseg {__version__}, bundle {bundle.name}",
-        licence="Apache-2.0",
+        licence=GLAND_LICENCE if glands else LESION_LICENCE,
         source="model.pt",
         source_sha256=_sha256(models / "model.pt"),
         version=__version__,
     )
     write_network_file(network, card, models / "model.safetensors")
-    if bundle.name.startswith("glas"):
-        facts = {"protocol": "glas-official", "tests": _test_glands(bundle, data, options), "scoring": GLAND_SCORING}
-    else:
-        conversion = _read(data / "lightseg_conversion.json")
-        protocol = conversion["protocol"]
-        tests = [_test_lesions(bundle, data, options, "test", f"test images of {protocol}", protocol)]
-        tests += [_test_lesions(bundle, Path(of), options, title.lower(), title) for title, of in external.items()]
-        facts = {"protocol": protocol, "images": conversion["counts"], "sha256_of_ids": conversion["sha256"]}
-        facts |= {"tests": tests, "scoring": LESION_SCORING}
-    last = max(run.glob("checkpoint_epoch=*.pt"), key=lambda path: int(path.stem.split("=")[1]))
-    losses = torch.load(last, weights_only=True, map_location="cpu")["best"]["losses"]
+    for name, table in tables.items():
+        write_text(models / name, table)
     command = ["python", "-m", "monai.bundle", "run", "--config_file", "configs/train.json"]
+    seed = options[options.index("--seed") + 1] if "--seed" in options else _read(bundle / "configs/train.json")["seed"]
     receipt = {
         "network": network_def["name"],
         "arguments": arguments,
         "parameters": sum(value.numel() for value in network.parameters()),
+        **({"protocol": "glas-official"} if glands else _list_facts(data)),
         "command": shlex.join([*command, "--dataset_dir", data.name, "--epochs", str(len(losses)), *options]),
-        "seed": _read(bundle / "configs" / "train.json")["seed"],
+        "hardware": hardware,
+        "seed": int(seed),
         "epochs": len(losses),
         "best_epoch": losses.index(min(losses)) + 1,
         "validation_loss": min(losses),
         "validation_losses": losses,
-        "sha256_of_weights": {path.name: _sha256(path) for path in sorted(models.glob("model.*"))},
-        "sha256_of_config": _sha256(bundle / "configs" / "train.json"),
-        "processor": processor_name(),
+        "sha256_of_weights": {name: _sha256(models / name) for name in ("model.pt", "model.safetensors")},
         "versions": {
             "monai-lightseg": __version__,
             "python": platform.python_version(),
             **{of: version(of) for of in ("torch", "monai", "pytorch-ignite", "numpy")},
         },
-        **facts,
+        "tests": tests,
+        "scoring": GLAND_SCORING if glands else LESION_SCORING,
     }
     write_text(models / "receipt.json", json.dumps(receipt, indent=2) + "\n")
-    print(json.dumps([{test["title"]: test["scores"]} for test in facts["tests"]], indent=2))
+    print(json.dumps([{test["title"]: test["scores"]} for test in tests], indent=2))
+
+
+def _losses(run: Path) -> list[float]:
+    """Validation loss of each epoch of a training that is through."""
+    number, last = max((int(path.stem.split("=")[1]), path) for path in run.glob("checkpoint_epoch=*.pt"))
+    state = torch.load(last, weights_only=True, map_location="cpu")
+    losses, epochs = state["best"]["losses"], state["trainer"]["max_epochs"]
+    if not len(losses) == number == epochs:
+        sys.exit(
+            f"error: {last} is that of epoch {number} of {epochs} with {len(losses)} validations, one for each needed"
+        )
+    return losses
+
+
+def _list_facts(data: Path) -> dict[str, Any]:
+    """What the datalist's own receipt says of the images."""
+    conversion = _read(data / "lightseg_conversion.json")
+    return {
+        "protocol": conversion["protocol"],
+        "size": conversion["size"],
+        "images": conversion["counts"],
+        "sha256_of_ids": conversion["sha256"],
+    }
 
 
 @contextmanager
-def _evaluated(bundle: Path, data: Path, options: Sequence[str]) -> Iterator[tuple[Path, dict[str, float]]]:
+def _evaluated(bundle: Path, run: Path, data: Path, options: Sequence[str]) -> Iterator[tuple[Path, dict[str, float]]]:
     """Folder of the masks that the bundle's evaluation saves, and MONAI's scores."""
     with TemporaryDirectory() as folder:
         configs = [str(bundle / "configs" / f"{of}.json") for of in ("train", "evaluate")]
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
-        places = ["--bundle_root", str(bundle), "--dataset_dir", str(data.absolute()), "--output_dir", folder]
+        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs), "--output_dir", folder]
+        places = ["--ckpt_dir", str(run.absolute()), "--dataset_dir", str(data.absolute())]
         subprocess.run([*command, *places, *options], check=True)
         with (Path(folder) / "metrics.csv").open(encoding="utf-8") as lines:
             yield Path(folder) / "predictions", {key: float(value) for key, value in csv.reader(lines)}
 
 
-def _test_lesions(
-    bundle: Path, data: Path, options: Sequence[str], name: str, title: str, protocol: str | None = None
-) -> dict[str, Any]:
+def _test_lesions(bundle: Path, run: Path, data: Path, options: Sequence[str]) -> Tested:
+    protocol = _list_facts(data)["protocol"]
+    test, table = _test_list(bundle, run, data, options, "test", f"test images of {protocol}", protocol)
+    return [test], table
+
+
+def _test_list(
+    bundle: Path, run: Path, data: Path, options: Sequence[str], name: str, title: str, protocol: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
     named = None if protocol is None else load_protocol(protocol)
-    with _evaluated(bundle, data, options) as (predictions, by_monai):
+    with _evaluated(bundle, run, data, options) as (predictions, by_monai):
         evaluation = evaluate_models([predictions], data / "labels", protocol=named, only_predicted=True)
         (model,) = evaluation.models
-    write_text(bundle / "models" / f"{name}.csv", per_image_csv(evaluation.models))
     pooled, means = model.intervals.pooled, model.intervals.per_image_mean
     found = {"dice_pooled": pooled["dice"], "dice_per_image": means["dice"], "iou_pooled": pooled["iou"]}
     _check({metric: of.estimate for metric, of in found.items()}, by_monai)
-    return {
+    test = {
         "name": name,
         "title": title,
         "images": len(model.scores.per_image),
@@ -152,22 +196,21 @@ def _test_lesions(
         "scores": {metric: _with_ends(of) for metric, of in found.items()},
         "per_image": f"{name}.csv",
     }
+    return test, {f"{name}.csv": per_image_csv(evaluation.models)}
 
 
-def _test_glands(bundle: Path, data: Path, options: Sequence[str]) -> list[dict[str, Any]]:
-    with _evaluated(bundle, data, options) as (predictions, by_monai):
+def _test_glands(bundle: Path, run: Path, data: Path, options: Sequence[str]) -> Tested:
+    with _evaluated(bundle, run, data, options) as (predictions, by_monai):
         truths = {Path(item["image"]).stem: Path(item["label"]) for item in glands_in(str(data), "test")}
         cases = (
             (case_id, read_labels(predictions / f"{case_id}.png"), read_labels(truth))
             for case_id, truth in truths.items()
         )
         scores = score_glands(cases, part_of=glas_part)
-    rows = [["case", *GLAND_METRICS], *([case_id, *map(repr, of.values())] for case_id, of in scores.per_image.items())]
-    write_text(bundle / "models" / "test.csv", "".join(f"{','.join(row)}\n" for row in rows))
     _check(scores.total.dataset, by_monai)
-    parts = {**scores.parts, "test": scores.total}
+    rows = [["case", *GLAND_METRICS], *([case_id, *map(repr, of.values())] for case_id, of in scores.per_image.items())]
     titles = {"testA": "test A", "testB": "test B", "test": "both"}
-    return [
+    tests = [
         {
             "name": name,
             "title": titles[name],
@@ -175,8 +218,9 @@ def _test_glands(bundle: Path, data: Path, options: Sequence[str]) -> list[dict[
             "scores": {metric: {"estimate": value} for metric, value in of.dataset.items()},
             "per_image": "test.csv",
         }
-        for name, of in parts.items()
+        for name, of in {**scores.parts, "test": scores.total}.items()
     ]
+    return tests, {"test.csv": "".join(f"{','.join(row)}\n" for row in rows)}
 
 
 def _check(ours: Mapping[str, float], by_monai: Mapping[str, float]) -> None:

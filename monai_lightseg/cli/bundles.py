@@ -77,14 +77,8 @@ def _row(name: str, receipt: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _scores(receipt: dict[str, Any]) -> str:
-    own = (test for test in receipt.get("tests", []) if test.get("protocol") == receipt.get("protocol"))
-    test: dict[str, Any] = next(own, {})
-    values = {title: _estimate(test[key]) for key, title in SCORES.items() if key in test}
-    return ", ".join(f"{title} {value:.3f}" for title, value in values.items()) or "-"
-
-
-def _estimate(score: float | dict[str, float]) -> float:
-    return score["estimate"] if isinstance(score, dict) else score
+    scores: dict[str, Any] = next((test["scores"] for test in receipt.get("tests", []) if test["name"] == "test"), {})
+    return ", ".join(f"{SCORES[key]} {scores[key]['estimate']:.3f}" for key in SCORES if key in scores) or "-"
 
 
 def _aligned(text: str, heading: str, width: int) -> str:

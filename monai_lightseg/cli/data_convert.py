@@ -198,9 +198,7 @@ def _refuse_among_cases(folder: Path, directory: Path, data_set: "DataSet") -> N
             raise LightsegError(f"{folder} lies inside {holder}, among the cases; choose another folder with --out")
 
 
-def _divide(
-    data_set: "DataSet", id_files: tuple[Path | None, ...], val: float | None, test: float | None
-) -> "Split":
+def _divide(data_set: "DataSet", id_files: tuple[Path | None, ...], val: float | None, test: float | None) -> "Split":
     """Divide by the id files, or as is usual without them, and say so."""
     from monai_lightseg.data import GlasCase, Split, glas_split, random_split, read_id_list
 

@@ -29,11 +29,13 @@ class GlandAugmentation:
 
     Args:
         size: (height, width) of the crop.
+        scale: of the images, 1 for that of the paper: padding and elastic shifts are so much smaller.
         seed: seed of the draws of calls that bring no generator.
     """
 
-    def __init__(self, size: tuple[int, int] = (352, 512), *, seed: int = 42) -> None:
+    def __init__(self, size: tuple[int, int] = (352, 512), *, scale: float = 1.0, seed: int = 42) -> None:
         self.size = size
+        self.scale = scale
         self._generator = np.random.default_rng(seed)
 
     def __call__(
@@ -59,21 +61,22 @@ class GlandAugmentation:
         if image.shape[:2] != labels.shape:
             raise ValueError(f"image {image.shape} and labels {labels.shape} differ in height or width")
         draw = self._generator if generator is None else generator
-        image, moved = _padded(image, self.size), _padded(labels.astype(np.int32), self.size)
+        least = round(_LEAST_PADDING * self.scale)
+        image, moved = _padded(image, self.size, least), _padded(labels.astype(np.int32), self.size, least)
         for axis in (1, 0):
             if draw.random() < 0.5:
                 image, moved = np.flip(image, axis), np.flip(moved, axis)
         angle = draw.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE)
         image, moved = _turned(image, angle), _turned(moved, angle)
-        image, moved = _deformed(image, moved, draw)
+        image, moved = _deformed(image, moved, draw, self.scale)
         image = _recoloured(image, draw)
         top, left = (int(draw.integers(side - wanted + 1)) for side, wanted in zip(moved.shape, self.size, strict=True))
         crop = slice(top, top + self.size[0]), slice(left, left + self.size[1])
         return image[crop].copy(), moved[crop].copy()
 
 
-def _padded(array: NDArray[Pixel], size: tuple[int, int]) -> NDArray[Pixel]:
-    widths = [(max(wanted - side, _LEAST_PADDING),) * 2 for wanted, side in zip(size, array.shape, strict=False)]
+def _padded(array: NDArray[Pixel], size: tuple[int, int], least: int) -> NDArray[Pixel]:
+    widths = [(max(wanted - side, least),) * 2 for wanted, side in zip(size, array.shape, strict=False)]
     return np.pad(array, widths + [(0, 0)] * (array.ndim - 2), mode="reflect")
 
 
@@ -88,14 +91,17 @@ def _turned(array: NDArray[Pixel], angle: float) -> NDArray[Pixel]:
 
 
 def _deformed(
-    image: NDArray[np.uint8], labels: NDArray[np.int32], draw: np.random.Generator
+    image: NDArray[np.uint8], labels: NDArray[np.int32], draw: np.random.Generator, scale: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Move every pixel by a smooth random shift of about 5 pixels."""
+    """Move every pixel by a smooth random shift of about 5 pixels times `scale`."""
     height, width = labels.shape
 
     def shift() -> NDArray[np.float32]:
         noise = draw.uniform(-1, 1, (height // _GRID, width // _GRID)).astype(np.float32)
-        smooth = gaussian_filter(noise, _ELASTIC_WIDTH, mode="mirror", truncate=2) * _ELASTIC_STRENGTH
+        # Smoothing over half the width leaves twice the noise, and the shift is to be half.
+        smooth = (
+            gaussian_filter(noise, _ELASTIC_WIDTH * scale, mode="mirror", truncate=2) * _ELASTIC_STRENGTH * scale**2
+        )
         return np.asarray(Image.fromarray(smooth).resize((width, height), Image.Resampling.BILINEAR))
 
     places = np.arange(height)[:, None] + shift(), np.arange(width) + shift()

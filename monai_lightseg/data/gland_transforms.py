@@ -25,12 +25,15 @@ class RandGlandAugmentationd(Randomizable, Transform):
 
     Args:
         size: (height, width) of the crop.
+        scale: of the images, 1 for that of the paper.
         image_key: key of the image.
         label_key: key of the labels.
     """
 
-    def __init__(self, size: tuple[int, int], image_key: str = "image", label_key: str = "label") -> None:
-        self.augment = GlandAugmentation((size[0], size[1]))
+    def __init__(
+        self, size: tuple[int, int], scale: float = 1.0, image_key: str = "image", label_key: str = "label"
+    ) -> None:
+        self.augment = GlandAugmentation((size[0], size[1]), scale=scale)
         self.image_key = image_key
         self.label_key = label_key
 

@@ -9,7 +9,7 @@ import numpy as np
 from monai.data import ImageReader
 from numpy.typing import NDArray
 
-from monai_lightseg.data.images import PICTURE_SUFFIXES, read_mask, read_rgb
+from monai_lightseg.data.images import PICTURE_SUFFIXES, picture_stem, read_mask, read_rgb
 from monai_lightseg.data.pairs import list_files
 from monai_lightseg.errors import LightsegError
 
@@ -70,15 +70,26 @@ class MaskReader(PictureReader):
     channel_dim = float("nan")
 
 
-def images_in(folder: str) -> list[dict[str, str]]:
+def images_in(folder: str, output_dir: str) -> list[dict[str, str]]:
     """The images of a folder as a MONAI data set takes them: one {"image": path} per file, sorted.
 
+    Args:
+        folder: folder of the images.
+        output_dir: where a mask will be written under the name of each image.
+
     Raises:
-        LightsegError: no such folder, or no image in it.
+        LightsegError: no such folder, no image in it, two images of one name, or masks that would replace the images.
     """
     if not Path(folder).is_dir():
         raise LightsegError(f"{folder} is no folder: give the folder of the images, --dataset_dir IMAGES")
+    if Path(folder).resolve() == Path(output_dir).resolve():
+        raise LightsegError(f"{folder} holds the images, which the masks would replace: give another --output_dir")
     files = list_files(Path(folder), PICTURE_SUFFIXES)
     if not files:
         raise LightsegError(f"{folder} holds no {', '.join(PICTURE_SUFFIXES)} file; put the images there")
+    firsts: dict[str, Path] = {}
+    for path in files:
+        first = firsts.setdefault(picture_stem(path), path)
+        if first is not path:
+            raise LightsegError(f"{path} and {first.name} would have one mask, {picture_stem(path)}.png; rename one")
     return [{"image": str(path)} for path in files]

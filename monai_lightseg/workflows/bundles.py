@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["bundle_folder", "bundle_receipt", "bundles_folder", "copy_bundle", "list_bundles", "load_bundle"]
 
 _PACKAGE = Path(__file__).parents[1]
+# What belongs to a bundle; where it lies, other things may have been written beside it.
+_FILES = (
+    "LICENSE",
+    "configs/*",
+    "docs/*",
+    "models/model.pt",
+    "models/model.safetensors",
+    "models/*.json",
+    "models/*.csv",
+)
 
 
 def bundles_folder() -> Path:
@@ -84,7 +94,7 @@ def copy_bundle(name: str, folder: str | Path) -> Path:
         raise LightsegError(f"{out} exists; give a new folder")
     try:
         with atomic_folder(out) as copy:
-            for path in sorted(source.rglob("*")):
+            for path in sorted(path for pattern in _FILES for path in source.glob(pattern)):
                 if path.is_file():
                     # Written anew, as the files of a shared installation are often read-only.
                     write_bytes(copy / path.relative_to(source), path.read_bytes())

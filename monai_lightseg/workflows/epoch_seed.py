@@ -36,7 +36,7 @@ class EpochSeed:
     def __call__(self, engine: Engine) -> None:
         """Seed for the epoch that starts."""
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        # Far apart: each random transform takes the next number.
+        # Epochs and processes draw far from one another; the numbers of workers and processes still change the draws.
         seed = self.seed + 1_000 * engine.state.epoch + 1_000_000 * rank
         torch.manual_seed(seed)
         set_rnd(self.dataset, seed=seed)
@@ -46,5 +46,15 @@ class EpochSeed:
         return self.trainer.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Set the trainer's progress."""
+        """Set the trainer's progress.
+
+        Raises:
+            ValueError: the training was to have another number of epochs, by which its learning rates go.
+        """
+        wanted, epochs = self.trainer.state.max_epochs, state_dict["max_epochs"]
+        if wanted != epochs:
+            raise ValueError(
+                f"the checkpoint is of a training of {epochs} epochs, not {wanted}: resume with --epochs {epochs}, or "
+                "start a new training from its weights with --start"
+            )
         self.trainer.load_state_dict(state_dict)

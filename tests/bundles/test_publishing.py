@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 NAME = "isic_lesion_ultralight_vm_unet"
 
 
-def trained(folder, **arguments):
+def trained(folder, epochs=3, **arguments):
     """What a training of three epochs leaves, but for its weights."""
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save(create_network("ultralight_vm_unet", **arguments).state_dict(), folder / "model.pt")
-    torch.save({"best": {"losses": [0.5, 0.3, 0.4]}}, folder / "checkpoint_epoch=3.pt")
+    state = {"best": {"losses": [0.5, 0.3, 0.4]}, "trainer": {"max_epochs": epochs}}
+    torch.save(state, folder / "checkpoint_epoch=3.pt")
     return folder
 
 
@@ -40,7 +41,8 @@ def test_weights_are_published_with_a_receipt(datalist, tmp_path):  # noqa: F811
     shutil.copy(ROOT / "bundles" / "publish_weights.py", bundles)
     folder = trained(tmp_path / "run")
     external = f"Other={datalist}"
-    run("bundles/publish_weights.py", NAME, "--run", folder, "--data", datalist, "--external", external, cwd=tmp_path)
+    options = ["--data", datalist, "--external", external, "--hardware", "a test"]
+    run("bundles/publish_weights.py", NAME, "--run", folder, *options, cwd=tmp_path)
     models = bundles / NAME / "models"
     receipt = json.loads((models / "receipt.json").read_text())
     assert (receipt["epochs"], receipt["best_epoch"], receipt["validation_loss"]) == (3, 2, 0.3)
@@ -55,6 +57,15 @@ def test_weights_are_published_with_a_receipt(datalist, tmp_path):  # noqa: F811
         assert 0 <= score["low"] <= score["estimate"] <= score["high"] <= 1
         with (models / test["per_image"]).open() as lines:
             assert len(list(csv.DictReader(lines))) == test["images"] == 2
+
+
+def test_a_training_that_was_cut_is_not_published(tmp_path):
+    folder = trained(tmp_path / "run", epochs=4)
+    command = ["--run", folder, "--data", tmp_path, "--hardware", "a test"]
+    script = ROOT / "bundles" / "publish_weights.py"
+    done = subprocess.run([sys.executable, script, NAME, *command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is that of epoch 3 of 4" in done.stderr
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Trainings that do not begin with new weights: one that was cut, one from the shipped weights."""
 
 import monai.bundle
+import pytest
 import torch
 
 from monai_lightseg.workflows.bundles import bundle_folder
@@ -11,21 +12,22 @@ CONFIG = str(FOLDER / "configs" / "train.json")
 
 
 def test_resumed_training_is_bit_identical(datalist, tmp_path):  # noqa: F811
-    """With augmentation, whose random numbers depend on the epoch alone."""
-    settings = {"dataset_dir": str(datalist), "image_size": [32, 32], "batch_size": 2, "device": "cpu"}
-    settings |= {"cosine_epochs": 3, "logging_file": False}
-    monai.bundle.run(config_file=CONFIG, epochs=3, ckpt_dir=str(tmp_path / "whole"), **settings)
-    cut = tmp_path / "cut"
-    monai.bundle.run(config_file=CONFIG, epochs=1, ckpt_dir=str(cut), **settings)
-    resume = str(cut / "checkpoint_epoch=1.pt")
-    monai.bundle.run(config_file=CONFIG, epochs=3, ckpt_dir=str(cut), resume=resume, **settings)
-    whole, resumed = (
-        torch.load(tmp_path / name / "checkpoint_epoch=3.pt", weights_only=True) for name in ("whole", "cut")
-    )
-    assert whole["best"] == resumed["best"]
-    assert len(set(whole["best"]["losses"])) == 3
-    for name, value in whole["network"].items():
+    """With augmentation; the training is taken up after the second of four epochs."""
+    settings = {"dataset_dir": str(datalist), "image_size": [32, 32], "batch_size": 2, "device": "cpu", "epochs": 4}
+    settings["logging_file"] = False
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    monai.bundle.run(config_file=CONFIG, ckpt_dir=str(whole), **{"train#handlers#6#n_saved": 4}, **settings)
+    resume = str(whole / "checkpoint_epoch=2.pt")
+    monai.bundle.run(config_file=CONFIG, ckpt_dir=str(cut), resume=resume, **settings)
+    expected, resumed = (torch.load(of / "checkpoint_epoch=4.pt", weights_only=True) for of in (whole, cut))
+    assert expected["best"] == resumed["best"]
+    assert len(set(expected["best"]["losses"])) == 4
+    assert expected["lr_scheduler"] == resumed["lr_scheduler"]
+    for name, value in expected["network"].items():
         assert torch.equal(value, resumed["network"][name])
+    with pytest.raises(RuntimeError) as raised:
+        monai.bundle.run(config_file=CONFIG, ckpt_dir=str(cut), resume=resume, **settings | {"epochs": 5})
+    assert "resume with --epochs 4" in str(raised.value) + str(raised.value.__cause__)
 
 
 def test_training_starts_from_the_shipped_weights(datalist, tmp_path):  # noqa: F811

@@ -13,12 +13,13 @@ SKIN = {
     "parameters": 49457,
     "protocol": "isic2018-random42",
     "tests": [
-        {"protocol": None, "dice_pooled": {"estimate": 0.5}, "dice_per_image": {"estimate": 0.5}},
+        {"name": "ph2", "scores": {"dice_pooled": {"estimate": 0.5}, "dice_per_image": {"estimate": 0.5}}},
         {
-            "protocol": "isic2018-random42",
-            "part": "test",
-            "dice_pooled": {"estimate": 0.8926, "low": 0.88, "high": 0.9},
-            "dice_per_image": {"estimate": 0.881, "low": 0.87, "high": 0.89},
+            "name": "test",
+            "scores": {
+                "dice_pooled": {"estimate": 0.8926, "low": 0.88, "high": 0.9},
+                "dice_per_image": {"estimate": 0.881, "low": 0.87, "high": 0.89},
+            },
         },
     ],
 }
@@ -26,7 +27,7 @@ GLAND = {
     "network": "unode",
     "parameters": 133374,
     "protocol": "glas-official",
-    "tests": [{"protocol": "glas-official", "object_f1": 0.8, "object_dice": 0.75, "object_hausdorff": 60.0}],
+    "tests": [{"name": "test", "scores": {"object_f1": {"estimate": 0.8}, "object_dice": {"estimate": 0.75}}}],
 }
 OWN = {"network": "ulite", "parameters": 878417, "protocol": None, "tests": []}
 RECEIPTS = {"glas_gland": GLAND, "isic_lesion": SKIN, "own_split": OWN, "untrained": None}

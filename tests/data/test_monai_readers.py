@@ -53,10 +53,26 @@ def test_images_of_a_folder(tmp_path):
     for name in ("b.png", "a.JPG"):
         save(tmp_path / name, np.zeros((2, 2, 3)))
     (tmp_path / "notes.txt").write_text("no image")
-    assert images_in(str(tmp_path)) == [{"image": str(tmp_path / "a.JPG")}, {"image": str(tmp_path / "b.png")}]
+    assert images_in(str(tmp_path), str(tmp_path / "masks")) == [
+        {"image": str(tmp_path / "a.JPG")},
+        {"image": str(tmp_path / "b.png")},
+    ]
 
 
 @pytest.mark.parametrize(("name", "message"), [("nowhere", "is no folder"), (".", "holds no .png")])
 def test_no_images(tmp_path, name, message):
     with pytest.raises(LightsegError, match=message):
-        images_in(str(tmp_path / name))
+        images_in(str(tmp_path / name), "masks")
+
+
+def test_images_are_not_replaced_by_their_masks(tmp_path):
+    save(tmp_path / "a.png", np.zeros((2, 2, 3)))
+    with pytest.raises(LightsegError, match="another --output_dir"):
+        images_in(str(tmp_path), str(tmp_path))
+
+
+def test_two_images_of_one_name(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        save(tmp_path / name, np.zeros((2, 2, 3)))
+    with pytest.raises(LightsegError, match="rename one"):
+        images_in(str(tmp_path), str(tmp_path / "masks"))
