@@ -1,4 +1,4 @@
-"""Write the bundles: one template per task, what tells the bundles of a task apart, and the receipts of the trainings.
+"""Write the bundles, from templates of what all share, what a task has of its own, and the receipts of the trainings.
 
 python bundles/make_bundles.py            # writes
 python bundles/make_bundles.py --check    # exits 1 if something is out of date
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from monai.bundle import ConfigParser
 
 from monai_lightseg import __version__
 from monai_lightseg.atomic import write_text
@@ -79,7 +81,7 @@ def files(bundle: Bundle) -> dict[Path, str]:
     """Every made file of a bundle and what it should hold."""
     folder, templates = ROOT / bundle.name, TEMPLATES / bundle.task
     receipt = _receipt(bundle)
-    configs = {name: _with_network(bundle, _read(templates / f"{name}.json")) for name in ("train", "inference")}
+    configs = {name: _with_network(bundle, _of_task(bundle.task, name)) for name in ("train", "inference")}
     configs["evaluate"] = _read(templates / "evaluate.json")
     configs |= {name: _read(TEMPLATES / f"{name}.json") for name in ("multi_gpu_train", "onnx_export")}
     configs["metadata"] = _metadata(bundle, receipt)
@@ -113,6 +115,15 @@ def _row(bundle: Bundle) -> str:
 def _receipt(bundle: Bundle) -> dict[str, Any] | None:
     path = ROOT / bundle.name / "models" / "receipt.json"
     return _read(path) if path.is_file() else None
+
+
+def _of_task(task: str, name: str) -> dict[str, Any]:
+    """The config that all bundles share, with the task's own; its ids such as "train#dataset" replace what is there."""
+    own = _read(TEMPLATES / task / f"{name}.json")
+    parser = ConfigParser({key: value for key, value in own.items() if "#" not in key})
+    parser.update(_read(TEMPLATES / f"{name}.json"))
+    parser.update({key: value for key, value in own.items() if "#" in key})
+    return parser.get()
 
 
 def _with_network(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
