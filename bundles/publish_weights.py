@@ -46,7 +46,7 @@ Tested = tuple[list[dict[str, Any]], dict[str, str]]
 ROOT = Path(__file__).parent
 # MONAI sums in float32.
 AGREEMENT = 1e-5
-LESION_LICENCE = "Apache-2.0, as far as the terms of ISIC 2018 allow"
+LESION_LICENCE = "Apache-2.0; commercial use only where the terms of ISIC 2018 allow it"
 GLAND_LICENCE = "for research only, by the terms of GlaS"
 LESION_SCORING = (
     "In brackets 95 % intervals over images. Pooled: one confusion matrix over all pixels of all images, as papers on "

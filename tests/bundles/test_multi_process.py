@@ -15,14 +15,14 @@ import torch
 from monai_lightseg.data import Split, synthetic_cases, write_datalist
 from monai_lightseg.networks import create_network
 from monai_lightseg.workflows.best_weights import BestWeights
+from monai_lightseg.workflows.bundles import bundle_folder
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ROOT / "bundles" / "templates"
 EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def datalist(tmp_path_factory):
+def lesions(tmp_path_factory):
     """Sixteen drawn lesions train, two batches of eight; five validate, of which one process gets three."""
     folder = tmp_path_factory.mktemp("data") / "drawn"
     cases = synthetic_cases(21, size=(64, 80))
@@ -32,10 +32,10 @@ def datalist(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def without_chance(tmp_path_factory, datalist):
+def without_chance(tmp_path_factory, lesions):
     """Folders of one process and of two that train the same network on the same images, and what they logged."""
     folder = tmp_path_factory.mktemp("ultralight")
-    configs = write_configs(folder, datalist, "ultralight_vm_unet", random_transforms=False)
+    configs = write_configs(folder, lesions, "ultralight_vm_unet", random_transforms=False)
     one, two = folder / "one", folder / "two"
     return one, train(configs, one, processes=1), two, train(configs, two, processes=2)
 
@@ -76,9 +76,9 @@ def test_processes_but_the_first_know_the_losses_and_write_nothing(tmp_path, mon
 
 
 @pytest.mark.slow
-def test_two_processes_resume_to_the_same_weights(tmp_path, datalist):
+def test_two_processes_resume_to_the_same_weights(tmp_path, lesions):
     """With chance and with batch norm, and with more batches of validation in one process than in the other."""
-    configs = write_configs(tmp_path, datalist, "ulite", random_transforms=True)
+    configs = write_configs(tmp_path, lesions, "ulite", random_transforms=True)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     small = ("--validate#dataloader#batch_size", "1")
     train(configs, whole, *small, processes=2)
@@ -90,16 +90,16 @@ def test_two_processes_resume_to_the_same_weights(tmp_path, datalist):
     assert all(torch.equal(value, found["network"][name]) for name, value in expected["network"].items())
 
 
-def write_configs(folder, datalist, network, *, random_transforms):
+def write_configs(folder, lesions, network, *, random_transforms):
     """The configs of a bundle, for small images; losses are logged to nine digits."""
     configs = folder / "configs"
     configs.mkdir()
-    content = json.loads((TEMPLATES / "skin" / "train.json").read_text(encoding="utf-8"))
-    content["dataset_dir"] = str(datalist)
+    source = bundle_folder("isic_lesion_ultralight_vm_unet") / "configs"
+    content = json.loads((source / "train.json").read_text(encoding="utf-8"))
+    content["dataset_dir"] = str(lesions)
     content["epochs"] = EPOCHS
     content["image_size"] = [64, 64]
     content["network_def"] = {"_target_": "monai_lightseg.networks.create_network", "name": network}
-    content["loss"] = {"_target_": "DiceCELoss", "sigmoid": True, "smooth_nr": 1.0, "smooth_dr": 1.0}
     if not random_transforms:
         content["train"]["random_transforms"] = []
     for handler in content["train"]["handlers"] + content["validate"]["handlers"]:
@@ -107,7 +107,7 @@ def write_configs(folder, datalist, network, *, random_transforms):
             handler["key_var_format"] = "{}: {:.9f} "
     (configs / "train.json").write_text(json.dumps(content), encoding="utf-8")
     for name in ("multi_gpu_train.json", "logging.conf"):
-        shutil.copy(TEMPLATES / name, configs)
+        shutil.copy(source / name, configs)
     return configs
 
 

@@ -13,7 +13,6 @@ import torch
 
 from monai_lightseg.checkpoints import read_checkpoint_card
 from monai_lightseg.networks import create_network
-from tests.bundles.test_bundles import datalist  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 NAME = "isic_lesion_ultralight_vm_unet"
@@ -35,7 +34,7 @@ def run(script, *options, cwd):
     return done.stdout
 
 
-def test_weights_are_published_with_a_receipt(datalist, tmp_path):  # noqa: F811
+def test_weights_are_published_with_a_receipt(datalist, tmp_path):
     bundles = tmp_path / "bundles"
     shutil.copytree(ROOT / "bundles" / NAME, bundles / NAME, ignore=shutil.ignore_patterns("models"))
     shutil.copy(ROOT / "bundles" / "publish_weights.py", bundles)
@@ -69,7 +68,7 @@ def test_a_training_that_was_cut_is_not_published(tmp_path):
 
 
 @pytest.mark.slow
-def test_trainings_are_compared(datalist, tmp_path):  # noqa: F811
+def test_trainings_are_compared(datalist, tmp_path):
     for branches in (4, 2):
         trained(tmp_path / "runs" / f"ultralight_x{branches}", branches=branches)
     out = tmp_path / "result.json"

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from monai_lightseg.workflows.bundles import bundle_folder
-from tests.bundles.test_bundles import datalist  # noqa: F401
 
 FOLDER = bundle_folder("isic_lesion_ultralight_vm_unet")
 CONFIG = str(FOLDER / "configs" / "train.json")
 
 
-def test_resumed_training_is_bit_identical(datalist, tmp_path):  # noqa: F811
+def test_resumed_training_is_bit_identical(datalist, tmp_path):
     """With augmentation; the training is taken up after the second of four epochs."""
     settings = {"dataset_dir": str(datalist), "image_size": [32, 32], "batch_size": 2, "device": "cpu", "epochs": 4}
     settings["logging_file"] = False
@@ -30,7 +29,7 @@ def test_resumed_training_is_bit_identical(datalist, tmp_path):  # noqa: F811
     assert "resume with --epochs 4" in str(raised.value) + str(raised.value.__cause__)
 
 
-def test_training_starts_from_the_shipped_weights(datalist, tmp_path):  # noqa: F811
+def test_training_starts_from_the_shipped_weights(datalist, tmp_path):
     """With a learning rate of 0 it ends with them, too; this network has no running statistics."""
     shipped = str(FOLDER / "models" / "model.pt")
     settings = {"dataset_dir": str(datalist), "image_size": [32, 32], "logging_file": False, "device": "cpu"}

@@ -1,5 +1,6 @@
 """The weights with the lowest loss are kept, after a resumption too."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -21,11 +22,11 @@ def kept(path):
 def test_lowest_loss_is_kept(tmp_path, network):
     path = tmp_path / "new" / "model.pt"
     best = BestWeights(network, str(path), "loss")
-    for loss, number in ((0.5, 0), (0.3, 1), (0.4, 2), (float("nan"), 3), (0.2, 4)):
+    for loss, number in ((float("nan"), 0), (0.3, 1), (0.4, 2), (0.5, 3), (0.2, 4)):
         nn.init.constant_(network.weight, number)
         best(SimpleNamespace(state=SimpleNamespace(metrics={"loss": loss})))
     assert kept(path) == 4
-    assert best.losses[:3] == [0.5, 0.3, 0.4]
+    assert best.losses == [math.inf, 0.3, 0.4, 0.5, 0.2]
 
 
 def test_better_weights_from_before_a_resumption_stay(tmp_path, network):

@@ -176,7 +176,7 @@ def test_names_of_the_bundles() -> None:
     ]
 
 
-@pytest.mark.filterwarnings("ignore:parsing config_file")  # MONAI says so of every bundle
+@pytest.mark.filterwarnings("error", "ignore:parsing config_file")  # MONAI says so of every bundle
 @pytest.mark.parametrize("workflow", ["train", "inference"])
 @pytest.mark.parametrize("name", list_bundles())
 def test_monai_loads_the_same_offline_from_anywhere(
