@@ -8,7 +8,7 @@ Nothing here touches weights: `bundles/publish_weights.py` puts them into a bund
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from monai_lightseg.networks import network_card, network_class
 ROOT = Path(__file__).parent
 TEMPLATES = ROOT / "templates"
 PAGE = ROOT.parent / "docs" / "bundles.md"
-START = "<!-- bundles: made by `python bundles/make_bundles.py` from the receipts; a test keeps it so -->\n"
-END = "<!-- bundles end -->"
+TRAININGS = ROOT.parent / "benchmarks" / "results" / "skin_training.json"
+MADE = "<!-- {name}: made by `python bundles/make_bundles.py` from {source}; a test keeps it so -->\n"
+END = "<!-- {name} end -->"
 SCHEMA = (
     "https://raw.githubusercontent.com/Project-MONAI/project-monai.github.io/refs/heads/main/public/schema/"
     "meta_schema_20240725.json"
@@ -94,10 +95,36 @@ def files(bundle: Bundle) -> dict[Path, str]:
 
 
 def page() -> str:
-    """docs/bundles.md with the table of the bundles."""
-    before, rest = _text(PAGE).split(START)
+    """docs/bundles.md with the tables of the bundles and of the trainings that were compared."""
     rows = ["| bundle | network | parameters | scores |", "|---|---|---:|---|", *map(_row, BUNDLES)]
-    return before + START + "\n" + "\n".join(rows) + "\n\n" + END + rest.split(END)[1]
+    text = _with_table(_text(PAGE), "bundles", "the receipts", rows)
+    groups = _read(TRAININGS)["groups"] if TRAININGS.is_file() else {}
+    tables = [line for title, group in groups.items() if group for line in _group(title, group)]
+    return _with_table(text, "trainings", "benchmarks/results/skin_training.json", tables)
+
+
+def _with_table(text: str, name: str, source: str, lines: Sequence[str]) -> str:
+    start, end = MADE.format(name=name, source=source), END.format(name=name)
+    before, rest = text.split(start)
+    return before + start + "\n" + "".join(f"{line}\n" for line in lines) + "\n" + end + rest.split(end)[1]
+
+
+def _group(title: str, group: Mapping[str, Any]) -> list[str]:
+    """One table: the trainings of a group, and how the first differs from the others."""
+    against = {comparison["other"]: comparison for comparison in group["first_against_others"]}
+    lines = [
+        f"**{title[0].upper()}{title[1:]}**, test images of `{group['protocol']}`:",
+        "",
+        "| training | Dice, pooled | Dice, mean over images | the first less this one, mean | p |",
+        "|---|---|---|---|---:|",
+    ]
+    for name, of in group["models"].items():
+        other = against.get(name)
+        difference = _with_ends(other["permutation"]["difference"]) if other else ""
+        p_value = f"{other['permutation_adjusted']:.2g}" if other else ""
+        scores = f"{_with_ends(of['dice_pooled'])} | {_with_ends(of['dice_per_image'])}"
+        lines.append(f"| `{name}` | {scores} | {difference} | {p_value} |")
+    return [*lines, ""]
 
 
 def _row(bundle: Bundle) -> str:

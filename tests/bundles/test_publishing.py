@@ -72,7 +72,8 @@ def test_trainings_are_compared(datalist, tmp_path):
     for branches in (4, 2):
         trained(tmp_path / "runs" / f"ultralight_x{branches}", branches=branches)
     out = tmp_path / "result.json"
-    options = ["--runs", tmp_path / "runs", "--data", datalist, "--out", out]
+    shutil.copytree(datalist, tmp_path / "lists" / "isic2018-random42")
+    options = ["--runs", tmp_path / "runs", "--lists", tmp_path / "lists", "--out", out]
     said = run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
     assert "not there: ultralight_x1" in said
     (group, *_) = json.loads(out.read_text())["groups"].values()
@@ -82,4 +83,6 @@ def test_trainings_are_compared(datalist, tmp_path):
 
 def test_commands_of_the_trainings():
     said = run(ROOT / "benchmarks" / "skin_training.py", "--commands", cwd=ROOT)
-    assert "--network_def#branches 2 --epochs 40 --ckpt_dir RUNS/ultralight_x2" in said.replace('"', "")
+    line = "'--network_def#branches' 2 --dataset_dir isic2018-random42 --epochs 40 --ckpt_dir RUNS/ultralight_x2"
+    assert line in said
+    assert "--dataset_dir isic2018-sorted --epochs 40 --ckpt_dir RUNS/ultralight_sorted" in said
