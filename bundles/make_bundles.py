@@ -59,22 +59,6 @@ BUNDLES = (
         "skin",
         "ultralight_vm_unet",
     ),
-    Bundle(
-        "isic_lesion_nmode_unet",
-        "Skin lesions with a light U-Net and an nmODE decoder",
-        "skin",
-        "nmode_unet",
-        {"features": [8, 16, 32, 64, 64], "solver": "euler"},
-    ),
-    Bundle("isic_lesion_ulite", "Skin lesions with U-Lite", "skin", "ulite"),
-    Bundle("isic_lesion_egeunet", "Skin lesions with EGE-UNet", "skin", "egeunet"),
-    Bundle(
-        "glas_gland_unode",
-        "Colon glands with U-Node",
-        "gland",
-        "unode",
-        {"out_channels": 2, "features": [8, 12, 16, 24, 32], "solver": "rk4", "steps": 1, "checkpoint": False},
-    ),
 )
 
 

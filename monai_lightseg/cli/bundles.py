@@ -45,7 +45,7 @@ def bundles(
 def path(name: Annotated[str, typer.Argument(help="Bundle; see lightseg bundles.")]) -> None:
     """Print the folder of a bundle.
 
-    Example: lightseg bundles path isic_lesion_ulite
+    Example: lightseg bundles path isic_lesion_ultralight_vm_unet
     """
     typer.echo(str(bundle_folder(name)))
 
@@ -59,7 +59,7 @@ def copy(
 
     Training writes into the bundle, so train in a copy.
 
-    Example: lightseg bundles copy isic_lesion_ulite my_bundle
+    Example: lightseg bundles copy isic_lesion_ultralight_vm_unet my_bundle
     """
     out = copy_bundle(name, folder)
     typer.echo(f"wrote {out}; what to run in it stands in {out / 'docs' / 'README.md'}")

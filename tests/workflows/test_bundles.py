@@ -167,13 +167,7 @@ def test_copy_that_fails_leaves_nothing(write_bundle: Write, tmp_path: Path, mon
 
 
 def test_names_of_the_bundles() -> None:
-    assert list_bundles() == [
-        "glas_gland_unode",
-        "isic_lesion_egeunet",
-        "isic_lesion_nmode_unet",
-        "isic_lesion_ulite",
-        "isic_lesion_ultralight_vm_unet",
-    ]
+    assert list_bundles() == ["isic_lesion_ultralight_vm_unet"]
 
 
 @pytest.mark.filterwarnings("error", "ignore:parsing config_file")  # MONAI says so of every bundle
