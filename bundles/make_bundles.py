@@ -206,9 +206,9 @@ def _training(receipt: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in receipt["versions"].items())
     return (
         f"These weights: {receipt['epochs']} epochs with seed {receipt['seed']}; the validation loss was lowest "
-        f"({receipt['validation_loss']:.4f}) after epoch {receipt['best_epoch']}. Trained on {receipt['hardware']}. "
+        f"({receipt['validation_loss']:.4f}) after epoch {receipt['best_epoch']}. Trained on {receipt['hardware']}.\n"
         "`models/receipt.json` holds the command, the checksums of split and weights and every validation loss, "
-        f"`models/*.csv` the scores of each test image. {versions}."
+        f"`models/*.csv` the scores of each test image.\nVersions: {versions}."
     )
 
 
