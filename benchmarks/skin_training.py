@@ -12,7 +12,6 @@ import argparse
 import json
 import shlex
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from typing import Any
 from machine import machine_facts
 
 from monai_lightseg.data import load_protocol
-from monai_lightseg.workflows.bundles import bundle_folder
+from monai_lightseg.workflows.bundles import bundle_folder, evaluation_command
 from monai_lightseg.workflows.evaluation import Evaluation, evaluate_models
 
 RESULTS = Path(__file__).parent / "results" / "skin_training.json"
@@ -112,10 +111,8 @@ def compared(runs: tuple[Run, ...], folder: Path, lists: Path) -> dict[str, Any]
 
 def predicted(run: Run, weights: Path, data: Path, out: Path) -> Path:
     """Folder of the test images' masks, as the bundle's `evaluate.json` saves them."""
-    configs = [str(bundle_folder(run.bundle) / "configs" / f"{of}.json") for of in ("train", "evaluate")]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs), *run.overrides]
-    places = ["--dataset_dir", data.absolute(), "--ckpt_dir", weights.absolute(), "--output_dir", out]
-    subprocess.run([*command, *map(str, places)], check=True, stdout=subprocess.DEVNULL)
+    command = evaluation_command(bundle_folder(run.bundle), data=data, weights=weights, out=out)
+    subprocess.run([*command, *run.overrides], check=True, stdout=subprocess.DEVNULL)
     # The folder's name is that of the model.
     return (out / "predictions").rename(out / run.folder)
 

@@ -37,6 +37,7 @@ from monai_lightseg.data.gland_readers import glands_in
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.metrics import GLAND_METRICS, Interval, glas_part, score_glands
 from monai_lightseg.networks import create_network
+from monai_lightseg.workflows.bundles import evaluation_command
 from monai_lightseg.workflows.evaluation import evaluate_models
 from monai_lightseg.workflows.evaluation_report import per_image_csv
 
@@ -164,10 +165,8 @@ def _list_facts(data: Path) -> dict[str, Any]:
 def _evaluated(bundle: Path, run: Path, data: Path, options: Sequence[str]) -> Iterator[tuple[Path, dict[str, float]]]:
     """Folder of the masks that the bundle's evaluation saves, and MONAI's scores."""
     with TemporaryDirectory() as folder:
-        configs = [str(bundle / "configs" / f"{of}.json") for of in ("train", "evaluate")]
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs), "--output_dir", folder]
-        places = ["--ckpt_dir", str(run.absolute()), "--dataset_dir", str(data.absolute())]
-        subprocess.run([*command, *places, *options], check=True)
+        command = evaluation_command(bundle, data=data, weights=run, out=Path(folder))
+        subprocess.run([*command, *options], check=True)
         with (Path(folder) / "metrics.csv").open(encoding="utf-8") as lines:
             yield Path(folder) / "predictions", {key: float(value) for key, value in csv.reader(lines)}
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monai_lightseg.cli.columns import in_columns
 from monai_lightseg.workflows.bundles import bundle_folder, bundle_receipt, copy_bundle, list_bundles
 
 __all__ = ["bundles_app"]
@@ -35,10 +36,8 @@ def bundles(
         listed = [{"name": name, "folder": str(bundle_folder(name)), "receipt": of} for name, of in receipts.items()]
         typer.echo(json.dumps(listed, indent=2))
         return
-    rows = [HEADINGS, *(_row(name, receipt) for name, receipt in receipts.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(map(_aligned, row, HEADINGS, widths)).rstrip())
+    rows = (_row(name, receipt) for name, receipt in receipts.items())
+    typer.echo(in_columns(HEADINGS, rows, numbers=("parameters",)))
 
 
 @bundles_app.command()
@@ -79,7 +78,3 @@ def _row(name: str, receipt: dict[str, Any]) -> tuple[str, ...]:
 def _scores(receipt: dict[str, Any]) -> str:
     scores: dict[str, Any] = next((test["scores"] for test in receipt.get("tests", []) if test["name"] == "test"), {})
     return ", ".join(f"{SCORES[key]} {scores[key]['estimate']:.3f}" for key in SCORES if key in scores) or "-"
-
-
-def _aligned(text: str, heading: str, width: int) -> str:
-    return text.rjust(width) if heading == "parameters" else text.ljust(width)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_lightseg.cli.columns import in_columns
+
 if TYPE_CHECKING:
     from monai_lightseg.data import Protocol, ProtocolPart
 
@@ -49,9 +51,7 @@ def protocols(
 
 
 def _table(listed: list["Protocol"]) -> str:
-    rows = [HEADINGS, *((one.name, one.data_set, _cases(one), _size(one)) for one in listed)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return in_columns(HEADINGS, ((one.name, one.data_set, _cases(one), _size(one)) for one in listed))
 
 
 def _page(protocol: "Protocol") -> str:

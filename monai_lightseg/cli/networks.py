@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_lightseg.cli.columns import in_columns
+
 if TYPE_CHECKING:
     from monai_lightseg.networks import NetworkCard
 
@@ -29,16 +31,9 @@ def networks(as_json: Annotated[bool, typer.Option("--json", help="Print the who
     if as_json:
         typer.echo(json.dumps([asdict(card) for card in cards], indent=2))
         return
-    rows = [HEADINGS, *(_row(card) for card in cards)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    for row in rows:
-        typer.echo("  ".join(map(_aligned, row, HEADINGS, widths)).rstrip())
+    typer.echo(in_columns(HEADINGS, map(_row, cards), numbers=NUMBERS))
 
 
 def _row(card: "NetworkCard") -> tuple[str, ...]:
     counts = (card.parameters, card.macs_thop, card.macs, card.flops)
     return (card.name, *(f"{count:,}" for count in counts), str(card.year), card.paper)
-
-
-def _aligned(text: str, heading: str, width: int) -> str:
-    return text.rjust(width) if heading in NUMBERS else text.ljust(width)

@@ -5,8 +5,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
-import torch.distributed
 from ignite.engine import Engine, Events
 from monai.networks.utils import get_state_dict
 from torch import nn
@@ -42,8 +42,7 @@ class BestWeights:
     def __call__(self, engine: Engine) -> None:
         """Write the weights if this validation's loss is the lowest."""
         loss = float(engine.state.metrics[self.metric])
-        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        if loss < min(self.losses, default=math.inf) and rank == 0:
+        if loss < min(self.losses, default=math.inf) and idist.get_rank() == 0:
             buffer = BytesIO()
             torch.save({name: value.cpu() for name, value in get_state_dict(self.network).items()}, buffer)
             self.path.parent.mkdir(parents=True, exist_ok=True)

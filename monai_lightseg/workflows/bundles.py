@@ -1,6 +1,7 @@
 """The MONAI bundles that come with the package: found by name, without a network connection."""
 
 import json
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["bundle_folder", "bundle_receipt", "bundles_folder", "copy_bundle", "list_bundles", "load_bundle"]
+__all__ = [
+    "bundle_folder",
+    "bundle_receipt",
+    "bundles_folder",
+    "copy_bundle",
+    "evaluation_command",
+    "list_bundles",
+    "load_bundle",
+]
 
 _PACKAGE = Path(__file__).parents[1]
 # What belongs to a bundle; where it lies, other things may have been written beside it.
@@ -78,6 +87,21 @@ def load_bundle(name: str, device: "str | torch.device" = "cpu") -> "nn.Module":
     from monai_lightseg.checkpoints import load_network
 
     return load_network(bundle_folder(name) / "models" / "model.safetensors").to(device)
+
+
+def evaluation_command(bundle: Path, *, data: Path, weights: Path, out: Path) -> list[str]:
+    """The command that tests weights by a bundle's own `evaluate.json`; options of MONAI's `run` may follow.
+
+    Args:
+        bundle: folder of the bundle.
+        data: what `--dataset_dir` is in training.
+        weights: folder of `model.pt`.
+        out: folder for `metrics.csv` and the masks, `predictions`.
+    """
+    configs = [str(bundle / "configs" / f"{name}.json") for name in ("train", "evaluate")]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
+    places = {"--dataset_dir": data.absolute(), "--ckpt_dir": weights.absolute(), "--output_dir": out}
+    return [*command, *(word for option, place in places.items() for word in (option, str(place)))]
 
 
 def copy_bundle(name: str, folder: str | Path) -> Path:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import ignite.distributed as idist
 import torch
-import torch.distributed
 from ignite.engine import Engine, Events
 from monai.data import Dataset
 from monai.data.utils import set_rnd
@@ -35,9 +35,8 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         """Seed for the epoch that starts."""
-        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         # Epochs and processes draw far from one another; the numbers of workers and processes still change the draws.
-        seed = self.seed + 1_000 * engine.state.epoch + 1_000_000 * rank
+        seed = self.seed + 1_000 * engine.state.epoch + 1_000_000 * idist.get_rank()
         torch.manual_seed(seed)
         set_rnd(self.dataset, seed=seed)
 

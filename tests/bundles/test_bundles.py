@@ -131,18 +131,7 @@ def test_all_weights_are_small():
 @every_bundle(SKIN)
 def test_skin_bundle_trains_resumes_evaluates(copied, datalist):
     small = {"dataset_dir": str(datalist), "image_size": [32, 64], "batch_size": 2, "ckpt_dir": "new", "device": "cpu"}
-    workflow = create_workflow(config_file="configs/train.json", workflow_type="train", **small)
-    assert workflow.check_properties() == []
-    both = ["configs/train.json", "configs/evaluate.json"]
-    assert create_workflow(config_file=both, workflow_type="train", **small).check_properties() == []
-    with no_avoidable_warnings():
-        run("train", epochs=2, **small)
-        run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **small | {"ckpt_dir": "resumed"})
-        run("train", "evaluate", output_dir="eval", **small)
-    states = [torch.load(f"{of}/checkpoint_epoch=2.pt", weights_only=True) for of in ("new", "resumed")]
-    assert states[0]["best"] == states[1]["best"]
-    assert len(states[0]["best"]["losses"]) == 2 and np.isfinite(states[0]["best"]["losses"]).all()
-    monai_scores = dict(line.split(",") for line in Path("eval/metrics.csv").read_text().splitlines())
+    monai_scores = trained_resumed_evaluated(small)
     ours = evaluate_only_predicted(Path("eval/predictions"), datalist / "labels")
     # MONAI sums in float32.
     assert float(monai_scores["dice_pooled"]) == pytest.approx(ours.pooled["dice"], abs=1e-6)
@@ -176,19 +165,9 @@ def test_skin_bundle_predicts_upright_at_the_image_size(copied, tmp_path):
 @every_bundle([name for name in list_bundles() if name == GLANDS])
 def test_gland_bundle_trains_resumes_evaluates(copied, glas):
     small = {"dataset_dir": str(glas), "reduction": 0.5, "crop_size": [32, 32], "ckpt_dir": "new", "device": "cpu"}
-    both = ["configs/train.json", "configs/evaluate.json"]
-    for config in ("configs/train.json", both):
-        assert create_workflow(config_file=config, workflow_type="train", **small).check_properties() == []
-    with no_avoidable_warnings():
-        run("train", epochs=2, **small)
-        run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **small | {"ckpt_dir": "resumed"})
-        run("train", "evaluate", output_dir="eval", **small)
-    states = [torch.load(f"{of}/checkpoint_epoch=2.pt", weights_only=True) for of in ("new", "resumed")]
-    assert states[0]["best"] == states[1]["best"]
-    assert len(states[0]["best"]["losses"]) == 2 and np.isfinite(states[0]["best"]["losses"]).all()
+    monai_scores = trained_resumed_evaluated(small)
     labels = {name: read_labels(glas / f"{name}_anno.bmp") for name in ("testA_1", "testB_2")}
     found = [(name, read_labels(Path(f"eval/predictions/{name}.png")), truth) for name, truth in labels.items()]
-    monai_scores = dict(line.split(",") for line in Path("eval/metrics.csv").read_text().splitlines())
     for name, value in score_glands(found).total.dataset.items():
         assert float(monai_scores[name]) == pytest.approx(value, rel=1e-6)
     for name in labels:
@@ -248,6 +227,21 @@ def test_bundles_are_up_to_date():
     script = Path(__file__).parents[2] / "bundles" / "make_bundles.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def trained_resumed_evaluated(settings):
+    """MONAI's scores after two epochs, of which the second is repeated from the checkpoint of the first."""
+    both = ["configs/train.json", "configs/evaluate.json"]
+    for config in ("configs/train.json", both):
+        assert create_workflow(config_file=config, workflow_type="train", **settings).check_properties() == []
+    with no_avoidable_warnings():
+        run("train", epochs=2, **settings)
+        run("train", epochs=2, resume="new/checkpoint_epoch=1.pt", **settings | {"ckpt_dir": "resumed"})
+        run("train", "evaluate", output_dir="eval", **settings)
+    states = [torch.load(f"{of}/checkpoint_epoch=2.pt", weights_only=True) for of in ("new", "resumed")]
+    assert states[0]["best"] == states[1]["best"]
+    assert len(states[0]["best"]["losses"]) == 2 and np.isfinite(states[0]["best"]["losses"]).all()
+    return dict(line.split(",") for line in Path("eval/metrics.csv").read_text().splitlines())
 
 
 def evaluate_only_predicted(predictions, labels):
