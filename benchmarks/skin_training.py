@@ -2,16 +2,18 @@
 
 python benchmarks/skin_training.py --runs RUNS --lists LISTS    # prints, writes results/skin_training.json
 python benchmarks/skin_training.py --commands                   # prints how the RUNS are trained
+python benchmarks/skin_training.py --runs RUNS --lists LISTS --train nmode_heun ultralight_x2   # trains these
 
 RUNS holds a folder per training, the `--ckpt_dir` of its command; one that is not there is left out and said so. LISTS
 holds the datalists, in folders named by their protocols. Per group the first network is compared with each other one:
-paired by image, corrected for their number.
+paired by image, corrected for their number. `--train` takes a training up where it was cut.
 """
 
 import argparse
 import json
 import shlex
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,24 +74,51 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="folder of the trainings")
     parser.add_argument("--lists", type=Path, help="folder of the datalists")
     parser.add_argument("--commands", action="store_true", help="print the commands of the trainings and exit")
+    parser.add_argument(
+        "--train", nargs="+", default=[], metavar="RUN", help="train these, one after the other, and exit"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    every = {run.folder: run for group in GROUPS.values() for run in group}
     if arguments.commands:
-        for run in (run for group in GROUPS.values() for run in group):
-            print(training(run))
+        for run in every.values():
+            print(shown(run))
         return
     if arguments.runs is None or arguments.lists is None:
         parser.error("give --runs and --lists, or --commands")
+    unknown = sorted(set(arguments.train) - set(every))
+    if unknown:
+        parser.error(f"no training is called {', '.join(unknown)}; there are {', '.join(every)}")
+    for name in arguments.train:
+        train(every[name], arguments.runs.absolute() / name, arguments.lists.absolute() / every[name].protocol)
+    if arguments.train:
+        return
     groups = {title: compared(runs, arguments.runs, arguments.lists) for title, runs in GROUPS.items()}
     content = {"machine": machine_facts(), "groups": groups}
     arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def training(run: Run) -> str:
+def training(run: Run, data: Path, out: Path) -> list[str]:
     """The command that trains a run, from the folder of its bundle."""
     command = ["python", "-m", "monai.bundle", "run", "--config_file", "configs/train.json"]
-    options = ["--dataset_dir", run.protocol, "--epochs", str(run.epochs), "--ckpt_dir", f"RUNS/{run.folder}"]
-    return shlex.join([*command, *run.overrides, *options])
+    places = ["--dataset_dir", str(data), "--epochs", str(run.epochs), "--ckpt_dir", str(out)]
+    return [*command, *run.overrides, *places]
+
+
+def shown(run: Run) -> str:
+    """That command in words, for any machine."""
+    return shlex.join(training(run, Path(run.protocol), Path("RUNS", run.folder)))
+
+
+def train(run: Run, out: Path, data: Path) -> None:
+    """Train a run to its last epoch, from the last checkpoint that is there."""
+    epochs = [int(path.stem.split("=")[1]) for path in out.glob("checkpoint_epoch=*.pt")]
+    last = max(epochs, default=0)
+    if last == run.epochs:
+        return
+    resume = ["--resume", str(out / f"checkpoint_epoch={last}.pt")] if last else []
+    _, *words = training(run, data, out)
+    subprocess.run([sys.executable, *words, *resume], cwd=bundle_folder(run.bundle), check=True)
 
 
 def compared(runs: tuple[Run, ...], folder: Path, lists: Path) -> dict[str, Any]:
@@ -123,7 +152,7 @@ def summary(runs: list[Run], evaluation: Evaluation) -> dict[str, Any]:
     for run, model in zip(runs, evaluation.models, strict=True):
         pooled, mean = model.intervals.pooled["dice"], model.intervals.per_image_mean["dice"]
         models[run.folder] = {
-            "command": training(run),
+            "command": shown(run),
             "dice_pooled": asdict(pooled),
             "dice_per_image": asdict(mean),
             "missed": model.scores.missed,

@@ -43,6 +43,7 @@ class Bundle:
         task: "skin" or "gland": its templates.
         network: registry name.
         arguments: of the network.
+        memory_format: of training, whichever is faster on a CPU.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Bundle:
     task: str
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    memory_format: str = "channels_last"
 
 
 BUNDLES = (
@@ -58,6 +60,14 @@ BUNDLES = (
         "Skin lesions with UltraLight VM-UNet",
         "skin",
         "ultralight_vm_unet",
+    ),
+    Bundle(
+        "glas_gland_unode",
+        "Colon glands with U-Node",
+        "gland",
+        "unode",
+        {"out_channels": 2, "features": [8, 12, 16, 24, 32], "solver": "rk4", "steps": 1, "checkpoint": False},
+        "contiguous_format",
     ),
 )
 
@@ -144,6 +154,8 @@ def _with_network(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
     if "loss" in config and auxiliary:
         network["deep_supervision"] = True
     filled = config | {"network_def": network}
+    if "memory_format" in config:
+        filled["memory_format"] = f"$torch.{bundle.memory_format}"
     if config.get("loss") == "LOSS":
         deep = {"_target_": "DeepSupervisionLoss", "loss": BCE_AND_DICE, "weights": [1.0, *auxiliary]}
         filled["loss"] = deep if auxiliary else BCE_AND_DICE

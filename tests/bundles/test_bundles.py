@@ -22,7 +22,7 @@ from monai_lightseg.checkpoints import load_network
 from monai_lightseg.data import load_protocol
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.metrics import score_glands
-from monai_lightseg.workflows.bundles import bundle_folder, list_bundles
+from monai_lightseg.workflows.bundles import bundle_folder, bundles_folder, list_bundles, load_bundle
 from monai_lightseg.workflows.evaluation import evaluate_models
 
 SCHEMA = Path(__file__).parent / "meta_schema_20240725.json"
@@ -119,6 +119,24 @@ def test_weights_are_tensors_and_the_same_in_both_files(copied):
     network = load_network("models/model.safetensors")
     assert list(network.state_dict()) == list(state)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("error", "ignore:parsing config_file")  # MONAI says so of every bundle
+@pytest.mark.parametrize("workflow", ["train", "inference"])
+@pytest.mark.parametrize("name", list_bundles())
+def test_monai_loads_the_same_offline_from_anywhere(name, workflow, tmp_path, monkeypatch):
+    def download(**_):
+        raise AssertionError("MONAI looks for the bundle in the network")
+
+    monkeypatch.setattr("monai.bundle.scripts.download", download)
+    monkeypatch.chdir(tmp_path)
+    theirs = monai.bundle.load(name, bundle_dir=str(bundles_folder()), workflow_type=workflow, device="cpu")
+    ours = load_bundle(name)
+    assert type(theirs) is type(ours)
+    weights = theirs.state_dict()
+    assert weights.keys() == ours.state_dict().keys()
+    assert all(torch.equal(value, weights[key]) for key, value in ours.state_dict().items())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_weights_are_small():

@@ -16,6 +16,7 @@ from monai_lightseg.data import Split, synthetic_cases, write_datalist
 from monai_lightseg.networks import create_network
 from monai_lightseg.workflows.best_weights import BestWeights
 from monai_lightseg.workflows.bundles import bundle_folder
+from tests.data.fake_glas import VALIDATION, write_glas
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 3
@@ -35,19 +36,26 @@ def lesions(tmp_path_factory):
 def without_chance(tmp_path_factory, lesions):
     """Folders of one process and of two that train the same network on the same images, and what they logged."""
     folder = tmp_path_factory.mktemp("ultralight")
-    configs = write_configs(folder, lesions, "ultralight_vm_unet", random_transforms=False)
+    configs = write_configs(folder, lesions, random_transforms=False)
     one, two = folder / "one", folder / "two"
     return one, train(configs, one, processes=1), two, train(configs, two, processes=2)
 
 
 def test_two_processes_follow_the_loss_of_one(without_chance):
     _, of_one, _, of_two = without_chance
-    for name in ("train_loss", "val_loss", "val_dice_per_image", "val_dice_pooled"):
-        expected = logged(of_one, name)
-        assert len(expected) == EPOCHS
-        # The gradients of two halves, added in another order: 1e-7 at each of six steps, of which Adam makes up to 1e-5
-        # of a weight. Half the images, or two networks apart, give other losses in the third digit.
-        assert logged(of_two, name) == pytest.approx(expected, rel=1e-5)
+    assert_same_losses(of_one, of_two)
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_loss_of_one_on_glands(tmp_path):
+    names = [f"train_{number}" for number in (1, 2, 3, 4, *VALIDATION)]
+    glas = write_glas(tmp_path / "glas", names)
+    configs = write_configs(tmp_path, glas, bundle="glas_gland_unode", random_transforms=False)
+    small = ("--reduction", "0.5", "--train#dataset#num_workers", "0")
+    logs = [
+        train(configs, tmp_path / str(processes), *small, processes=processes, images_a_step=2) for processes in (1, 2)
+    ]
+    assert_same_losses(*logs)
 
 
 def test_weights_of_two_processes_load_where_one_runs(without_chance):
@@ -77,7 +85,7 @@ def test_processes_but_the_first_know_the_losses_and_write_nothing(tmp_path, mon
 @pytest.mark.slow
 def test_two_processes_resume_to_the_same_weights(tmp_path, lesions):
     """With chance and with batch norm, and with more batches of validation in one process than in the other."""
-    configs = write_configs(tmp_path, lesions, "ulite", random_transforms=True)
+    configs = write_configs(tmp_path, lesions, network="ulite", random_transforms=True)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     small = ("--validate#dataloader#batch_size", "1")
     train(configs, whole, *small, processes=2)
@@ -89,16 +97,28 @@ def test_two_processes_resume_to_the_same_weights(tmp_path, lesions):
     assert all(torch.equal(value, found["network"][name]) for name, value in expected["network"].items())
 
 
-def write_configs(folder, lesions, network, *, random_transforms):
+def assert_same_losses(of_one, of_two):
+    for name in ("train_loss", "val_loss", "val_dice_per_image", "val_dice_pooled"):
+        expected = logged(of_one, name)
+        assert len(expected) == EPOCHS
+        # The gradients of two halves, added in another order: 1e-7 at each of six steps, of which Adam makes up to 1e-5
+        # of a weight. Half the images, or two networks apart, give other losses in the third digit.
+        assert logged(of_two, name) == pytest.approx(expected, rel=1e-5)
+
+
+def write_configs(
+    folder, data, *, bundle="isic_lesion_ultralight_vm_unet", network="ultralight_vm_unet", random_transforms
+):
     """The configs of a bundle, for small images; losses are logged to nine digits."""
     configs = folder / "configs"
     configs.mkdir()
-    source = bundle_folder("isic_lesion_ultralight_vm_unet") / "configs"
+    source = bundle_folder(bundle) / "configs"
     content = json.loads((source / "train.json").read_text(encoding="utf-8"))
-    content["dataset_dir"] = str(lesions)
+    content["dataset_dir"] = str(data)
     content["epochs"] = EPOCHS
-    content["image_size"] = [64, 64]
-    content["network_def"] = {"_target_": "monai_lightseg.networks.create_network", "name": network}
+    if "image_size" in content:
+        content["image_size"] = [64, 64]
+        content["network_def"] = {"_target_": "monai_lightseg.networks.create_network", "name": network}
     if not random_transforms:
         content["train"]["random_transforms"] = []
     for handler in content["train"]["handlers"] + content["validate"]["handlers"]:
@@ -110,15 +130,15 @@ def write_configs(folder, lesions, network, *, random_transforms):
     return configs
 
 
-def train(configs, out, *options, processes):
-    """Train with eight images a step into `out`; return the log."""
+def train(configs, out, *options, processes, images_a_step=8):
+    """Train into `out`; return the log."""
     files = [str(configs / "train.json")]
     launcher = []
     if processes > 1:
         files.append(str(configs / "multi_gpu_train.json"))
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
     command = [sys.executable, "-m", *launcher, "monai.bundle", "run", "--config_file", str(files)]
-    options = ("--ckpt_dir", str(out), "--batch_size", str(8 // processes), *options)
+    options = ("--ckpt_dir", str(out), "--batch_size", str(images_a_step // processes), *options)
     # Two processes need two GPUs, or none.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)

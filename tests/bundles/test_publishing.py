@@ -81,6 +81,22 @@ def test_trainings_are_compared(datalist, tmp_path):
     assert [comparison["other"] for comparison in group["first_against_others"]] == ["ultralight_x2"]
 
 
+@pytest.mark.slow
+def test_a_training_is_taken_up_where_it_was_cut(datalist, tmp_path):
+    shutil.copytree(datalist, tmp_path / "lists" / "isic2018-random42")
+    options = ["--runs", tmp_path / "runs", "--lists", tmp_path / "lists", "--train", "ultralight_x2"]
+    folder, last = tmp_path / "runs" / "ultralight_x2", "checkpoint_epoch=40.pt"
+    run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
+    whole = torch.load(folder / last, weights_only=True)
+    (folder / last).unlink()
+    said = run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
+    assert "Epoch[40]" in said and "Epoch[39]" not in said
+    resumed = torch.load(folder / last, weights_only=True)
+    assert resumed["best"] == whole["best"]
+    assert all(torch.equal(value, whole["network"][name]) for name, value in resumed["network"].items())
+    assert "Epoch" not in run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
+
+
 def test_commands_of_the_trainings():
     said = run(ROOT / "benchmarks" / "skin_training.py", "--commands", cwd=ROOT)
     line = "'--network_def#branches' 2 --dataset_dir isic2018-random42 --epochs 40 --ckpt_dir RUNS/ultralight_x2"
