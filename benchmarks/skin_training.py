@@ -4,9 +4,10 @@ python benchmarks/skin_training.py --runs RUNS --lists LISTS    # prints, writes
 python benchmarks/skin_training.py --commands                   # prints how the RUNS are trained
 python benchmarks/skin_training.py --runs RUNS --lists LISTS --train nmode_heun ultralight_x2   # trains these
 
-RUNS holds a folder per training, the `--ckpt_dir` of its command; one that is not there is left out and said so. LISTS
-holds the datalists, in folders named by their protocols. Per group the first network is compared with each other one:
-paired by image, corrected for their number. `--train` takes a training up where it was cut.
+RUNS holds a folder per training, the `--ckpt_dir` of its command; one that is not there, or not through, is left out
+and said so. The weights that a bundle ships are taken from the bundle. LISTS holds the datalists, in folders named by
+their protocols. Per group the first network is compared with each other one: paired by image, corrected for their
+number. `--train` takes a training up where it was cut.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 from machine import machine_facts
 
 from monai_lightseg.data import load_protocol
-from monai_lightseg.workflows.bundles import bundle_folder, evaluation_command
+from monai_lightseg.workflows.bundles import bundle_folder, bundle_receipt, evaluation_command, last_checkpoint
 from monai_lightseg.workflows.evaluation import Evaluation, evaluate_models
 
 RESULTS = Path(__file__).parent / "results" / "skin_training.json"
@@ -45,6 +46,11 @@ class Run:
     overrides: tuple[str, ...] = ()
     protocol: str = "isic2018-random42"
 
+    @property
+    def is_of_bundle(self) -> bool:
+        """Whether this training made the weights that the bundle ships."""
+        return not self.overrides and bundle_receipt(self.bundle).get("protocol") == self.protocol
+
 
 GROUPS = {
     "UltraLight VM-UNet with 4, 2 and 1 branches": (
@@ -60,10 +66,6 @@ GROUPS = {
         Run("nmode_euler", "isic_lesion_nmode_unet", 30),
         Run("nmode_heun", "isic_lesion_nmode_unet", 30, ("--network_def#solver", "heun")),
         Run("nmode_multistep", "isic_lesion_nmode_unet", 30, ("--network_def#solver", "multistep")),
-    ),
-    "the other skin bundles": (
-        Run("egeunet", "isic_lesion_egeunet", 30),
-        Run("ulite", "isic_lesion_ulite", 30),
     ),
 }
 
@@ -82,16 +84,21 @@ def main() -> None:
     every = {run.folder: run for group in GROUPS.values() for run in group}
     if arguments.commands:
         for run in every.values():
-            print(shown(run))
+            print(f"# in a copy of {run.bundle}\n{shown(run)}")
         return
     if arguments.runs is None or arguments.lists is None:
         parser.error("give --runs and --lists, or --commands")
-    unknown = sorted(set(arguments.train) - set(every))
-    if unknown:
-        parser.error(f"no training is called {', '.join(unknown)}; there are {', '.join(every)}")
-    for name in arguments.train:
-        train(every[name], arguments.runs.absolute() / name, arguments.lists.absolute() / every[name].protocol)
     if arguments.train:
+        unknown = sorted(set(arguments.train) - set(every))
+        if unknown:
+            parser.error(f"no training is called {', '.join(unknown)}; there are {', '.join(every)}")
+        runs = [every[name] for name in arguments.train]
+        lists = [arguments.lists.absolute() / run.protocol for run in runs]
+        missing = [str(data) for data in lists if not (data / "datalist.json").is_file()]
+        if missing:
+            parser.error(f"no datalist.json in {', '.join(missing)}; make it with lightseg data convert --to datalist")
+        for run, data in zip(runs, lists, strict=True):
+            train(run, arguments.runs.absolute() / run.folder, data)
         return
     groups = {title: compared(runs, arguments.runs, arguments.lists) for title, runs in GROUPS.items()}
     content = {"machine": machine_facts(), "groups": groups}
@@ -110,30 +117,35 @@ def shown(run: Run) -> str:
     return shlex.join(training(run, Path(run.protocol), Path("RUNS", run.folder)))
 
 
+def epochs_done(folder: Path) -> int:
+    """Epochs that a training in `folder` has behind it."""
+    return last_checkpoint(folder)[0] if any(folder.glob("checkpoint_epoch=*.pt")) else 0
+
+
 def train(run: Run, out: Path, data: Path) -> None:
     """Train a run to its last epoch, from the last checkpoint that is there."""
-    epochs = [int(path.stem.split("=")[1]) for path in out.glob("checkpoint_epoch=*.pt")]
-    last = max(epochs, default=0)
-    if last == run.epochs:
+    done = epochs_done(out)
+    if done == run.epochs:
         return
-    resume = ["--resume", str(out / f"checkpoint_epoch={last}.pt")] if last else []
+    resume = ["--resume", str(last_checkpoint(out)[1])] if done else []
     _, *words = training(run, data, out)
     subprocess.run([sys.executable, *words, *resume], cwd=bundle_folder(run.bundle), check=True)
 
 
 def compared(runs: tuple[Run, ...], folder: Path, lists: Path) -> dict[str, Any]:
-    """Scores of the runs that are there, all of one protocol, and the first of them against the others."""
-    there = [run for run in runs if (folder / run.folder / "model.pt").is_file()]
-    missing = [run.folder for run in runs if run not in there]
-    if missing:
-        print(f"not there: {', '.join(missing)}")
+    """Scores of the runs that are through, all of one protocol, and the first of them against the others."""
+    weights = {run: bundle_folder(run.bundle) / "models" if run.is_of_bundle else folder / run.folder for run in runs}
+    there = [run for run in runs if run.is_of_bundle or epochs_done(weights[run]) == run.epochs]
+    for run in runs:
+        if run not in there:
+            print(f"{run.folder} is left out: {epochs_done(weights[run])} of {run.epochs} epochs")
     if not there:
         return {}
     data = lists / runs[0].protocol
     protocol = json.loads((data / "lightseg_conversion.json").read_text(encoding="utf-8"))["protocol"]
     named = None if protocol is None else load_protocol(protocol)
     with TemporaryDirectory() as work:
-        predictions = [predicted(run, folder / run.folder, data, Path(work) / run.folder) for run in there]
+        predictions = [predicted(run, weights[run], data, Path(work) / run.folder) for run in there]
         evaluation = evaluate_models(predictions, data / "labels", protocol=named, only_predicted=True)
     return {"protocol": protocol, **summary(there, evaluation)}
 
@@ -152,6 +164,7 @@ def summary(runs: list[Run], evaluation: Evaluation) -> dict[str, Any]:
     for run, model in zip(runs, evaluation.models, strict=True):
         pooled, mean = model.intervals.pooled["dice"], model.intervals.per_image_mean["dice"]
         models[run.folder] = {
+            "bundle": run.bundle,
             "command": shown(run),
             "dice_pooled": asdict(pooled),
             "dice_per_image": asdict(mean),

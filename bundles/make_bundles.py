@@ -43,7 +43,8 @@ class Bundle:
         task: "skin" or "gland": its templates.
         network: registry name.
         arguments: of the network.
-        memory_format: of training, whichever is faster on a CPU.
+        memory_format: of training.
+        description: of the network; None for that of its card.
     """
 
     name: str
@@ -52,6 +53,12 @@ class Bundle:
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
     memory_format: str = "channels_last"
+    description: str | None = None
+
+    @property
+    def of_network(self) -> str:
+        """One or two sentences on the network."""
+        return self.description or network_card(self.network).description
 
 
 BUNDLES = (
@@ -68,6 +75,8 @@ BUNDLES = (
         "unode",
         {"out_channels": 2, "features": [8, 12, 16, 24, 32], "solver": "rk4", "steps": 1, "checkpoint": False},
         "contiguous_format",
+        "U-shaped network whose blocks are neural ordinary differential equations, here solved in one step of RK4, not "
+        "adaptively as in the paper, so that it can be exported, and narrower.",
     ),
 )
 
@@ -164,7 +173,7 @@ def _with_network(bundle: Bundle, config: dict[str, Any]) -> dict[str, Any]:
 
 def _metadata(bundle: Bundle, receipt: Mapping[str, Any] | None) -> dict[str, Any]:
     """`metadata.json` by the schema of 2024-07-25; without a receipt nothing is known of versions and scores."""
-    card, of_task = network_card(bundle.network), _read(TEMPLATES / bundle.task / "metadata.json")
+    of_task = _read(TEMPLATES / bundle.task / "metadata.json")
     versions = receipt["versions"] if receipt else dict.fromkeys(("monai", "torch", "numpy", "pytorch-ignite"), "")
     return {
         "schema": SCHEMA,
@@ -179,7 +188,7 @@ def _metadata(bundle: Bundle, receipt: Mapping[str, Any] | None) -> dict[str, An
         "copyright": "Copyright (c) the monai-lightseg developers",
         "eval_metrics": _eval_metrics(receipt["tests"]) if receipt else {},
         **of_task,
-        "description": f"{card.description} {of_task['description']}",
+        "description": f"{bundle.of_network} {of_task['description']}",
         "references": [_paper(bundle.network), *of_task["references"]],
     }
 
@@ -199,7 +208,7 @@ def _model_card(bundle: Bundle, receipt: Mapping[str, Any] | None) -> str:
             [f'create_network("{bundle.network}"', *(f"{key}={value!r}" for key, value in bundle.arguments.items())]
         )
         + ")",
-        "description": card.description,
+        "description": bundle.of_network,
         "paper": _paper(bundle.network),
         "origin": card.origin,
         "licence": card.licence,

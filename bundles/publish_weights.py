@@ -1,6 +1,6 @@
 """Put trained weights into a bundle: test them once, and write weights, receipt and the scores of each image.
 
-python bundles/publish_weights.py isic_lesion_ulite --run RUN --data isic2018-random42 --hardware WORDS
+python bundles/publish_weights.py isic_lesion_nmode_unet --run RUN --data isic2018-random42 --hardware WORDS
 python bundles/publish_weights.py glas_gland_unode --run RUN --data GLAS --hardware WORDS --options '--reduction 0.5'
 python bundles/make_bundles.py
 
@@ -32,12 +32,12 @@ from monai_lightseg import __version__
 from monai_lightseg.atomic import write_bytes, write_text
 from monai_lightseg.checkpoints import CheckpointCard
 from monai_lightseg.checkpoints.network_file import write_network_file
-from monai_lightseg.data import load_protocol
+from monai_lightseg.data import ids_checksum, load_protocol
 from monai_lightseg.data.gland_readers import glands_in
 from monai_lightseg.data.label_images import read_labels
 from monai_lightseg.metrics import GLAND_METRICS, Interval, glas_part, score_glands
 from monai_lightseg.networks import create_network
-from monai_lightseg.workflows.bundles import evaluation_command
+from monai_lightseg.workflows.bundles import evaluation_command, last_checkpoint
 from monai_lightseg.workflows.evaluation import evaluate_models
 from monai_lightseg.workflows.evaluation_report import per_image_csv
 
@@ -117,7 +117,7 @@ def publish(
         "network": network_def["name"],
         "arguments": arguments,
         "parameters": sum(value.numel() for value in network.parameters()),
-        **({"protocol": "glas-official"} if glands else _list_facts(data)),
+        **(_gland_facts(data) if glands else _list_facts(data)),
         "command": shlex.join([*command, "--dataset_dir", data.name, "--epochs", str(len(losses)), *options]),
         "hardware": hardware,
         "seed": int(seed),
@@ -140,7 +140,7 @@ def publish(
 
 def _losses(run: Path) -> list[float]:
     """Validation loss of each epoch of a training that is through."""
-    number, last = max((int(path.stem.split("=")[1]), path) for path in run.glob("checkpoint_epoch=*.pt"))
+    number, last = last_checkpoint(run)
     state = torch.load(last, weights_only=True, map_location="cpu")
     losses, epochs = state["best"]["losses"], state["trainer"]["max_epochs"]
     if not len(losses) == number == epochs:
@@ -158,6 +158,17 @@ def _list_facts(data: Path) -> dict[str, Any]:
         "size": conversion["size"],
         "images": conversion["counts"],
         "sha256_of_ids": conversion["sha256"],
+    }
+
+
+def _gland_facts(data: Path) -> dict[str, Any]:
+    """Counts and checksums of the images, by the names of a protocol's parts."""
+    parts = {"train": "training", "val": "validation", "test": "test"}
+    ids = {name: [Path(item["image"]).stem for item in glands_in(str(data), part)] for name, part in parts.items()}
+    return {
+        "protocol": "glas-official",
+        "images": {name: len(of) for name, of in ids.items()},
+        "sha256_of_ids": {name: ids_checksum(of) for name, of in ids.items()},
     }
 
 

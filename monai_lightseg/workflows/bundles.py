@@ -19,6 +19,7 @@ __all__ = [
     "bundles_folder",
     "copy_bundle",
     "evaluation_command",
+    "last_checkpoint",
     "list_bundles",
     "load_bundle",
 ]
@@ -102,6 +103,18 @@ def evaluation_command(bundle: Path, *, data: Path, weights: Path, out: Path) ->
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
     places = {"--dataset_dir": data.absolute(), "--ckpt_dir": weights.absolute(), "--output_dir": out}
     return [*command, *(word for option, place in places.items() for word in (option, str(place)))]
+
+
+def last_checkpoint(folder: Path) -> tuple[int, Path]:
+    """The latest epoch whose checkpoint a training left in `folder`, its `--ckpt_dir`, and the file.
+
+    Raises:
+        LightsegError: there is none.
+    """
+    checkpoints = {int(path.stem.split("=")[1]): path for path in folder.glob("checkpoint_epoch=*.pt")}
+    if not checkpoints:
+        raise LightsegError(f"{folder} has no checkpoint_epoch=N.pt; pass the --ckpt_dir of a training")
+    return max(checkpoints.items())
 
 
 def copy_bundle(name: str, folder: str | Path) -> Path:

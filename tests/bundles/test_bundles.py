@@ -98,18 +98,17 @@ def test_receipt_is_that_of_the_weights_and_scores(copied):
     for test in receipt["tests"]:
         with Path("models", test["per_image"]).open() as lines:
             rows = list(csv.DictReader(lines))
+        if test["name"] in ("test", "testA", "testB"):
+            protocol = load_protocol(receipt["protocol"])
+            assert sorted(row["case"] for row in rows) == sorted(protocol.ids("test"))
+            assert receipt["sha256_of_ids"] == {part: of.sha256 for part, of in protocol.parts.items()}
         if receipt["protocol"].startswith("glas"):
-            assert len(rows) == 80
             continue
         assert len(rows) == test["images"]
         tp, fp, fn = (sum(int(row[name]) for row in rows) for name in ("tp", "fp", "fn"))
         assert test["scores"]["dice_pooled"]["estimate"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
         mean = np.mean([float(row["dice"]) for row in rows])
         assert test["scores"]["dice_per_image"]["estimate"] == pytest.approx(mean)
-        if test["name"] == "test":
-            protocol = load_protocol(receipt["protocol"])
-            assert [row["case"] for row in rows] == sorted(protocol.ids("test"))
-            assert receipt["sha256_of_ids"] == {part: of.sha256 for part, of in protocol.parts.items()}
 
 
 @every_bundle(list_bundles())

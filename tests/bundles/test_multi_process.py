@@ -51,10 +51,9 @@ def test_two_processes_follow_the_loss_of_one_on_glands(tmp_path):
     names = [f"train_{number}" for number in (1, 2, 3, 4, *VALIDATION)]
     glas = write_glas(tmp_path / "glas", names)
     configs = write_configs(tmp_path, glas, bundle="glas_gland_unode", random_transforms=False)
-    small = ("--reduction", "0.5", "--train#dataset#num_workers", "0")
-    logs = [
-        train(configs, tmp_path / str(processes), *small, processes=processes, images_a_step=2) for processes in (1, 2)
-    ]
+    # Adam's first step goes by the sign of a gradient, which is chance for a bias in front of a norm.
+    options = ("--reduction", "0.5", "--optimizer#_target_", "torch.optim.SGD", "--learning_rate", "0.001")
+    logs = [train(configs, tmp_path / str(number), *options, processes=number, images_a_step=2) for number in (1, 2)]
     assert_same_losses(*logs)
 
 

@@ -13,19 +13,36 @@ import torch
 
 from monai_lightseg.checkpoints import read_checkpoint_card
 from monai_lightseg.networks import create_network
+from tests.data.fake_glas import VALIDATION
 
 ROOT = Path(__file__).parents[2]
 NAME = "isic_lesion_ultralight_vm_unet"
+GLANDS = "glas_gland_unode"
 
 
-def trained(folder, epochs=3, **arguments):
-    """What a training of three epochs leaves, but for its weights."""
+def trained(folder, network="ultralight_vm_unet", done=3, epochs=3, **arguments):
+    """What a training of some epochs leaves, but for its weights."""
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    torch.save(create_network("ultralight_vm_unet", **arguments).state_dict(), folder / "model.pt")
-    state = {"best": {"losses": [0.5, 0.3, 0.4]}, "trainer": {"max_epochs": epochs}}
-    torch.save(state, folder / "checkpoint_epoch=3.pt")
+    torch.save(create_network(network, **arguments).state_dict(), folder / "model.pt")
+    losses = [0.5, 0.3, *[0.4] * (done - 2)]
+    state = {"best": {"losses": losses}, "trainer": {"max_epochs": epochs}}
+    torch.save(state, folder / f"checkpoint_epoch={done}.pt")
     return folder
+
+
+def published(folder, name, *options):
+    """`models` and receipt of a copy of a bundle that was published anew."""
+    bundles = folder / "bundles"
+    shutil.copytree(ROOT / "bundles" / name, bundles / name, ignore=shutil.ignore_patterns("models"))
+    shutil.copy(ROOT / "bundles" / "publish_weights.py", bundles)
+    run("bundles/publish_weights.py", name, *options, "--hardware", "a test", cwd=folder)
+    models = bundles / name / "models"
+    receipt = json.loads((models / "receipt.json").read_text())
+    for file, digest in receipt["sha256_of_weights"].items():
+        assert hashlib.sha256((models / file).read_bytes()).hexdigest() == digest
+    assert (receipt["epochs"], receipt["best_epoch"], receipt["validation_loss"]) == (3, 2, 0.3)
+    return models, receipt
 
 
 def run(script, *options, cwd):
@@ -35,27 +52,31 @@ def run(script, *options, cwd):
 
 
 def test_weights_are_published_with_a_receipt(datalist, tmp_path):
-    bundles = tmp_path / "bundles"
-    shutil.copytree(ROOT / "bundles" / NAME, bundles / NAME, ignore=shutil.ignore_patterns("models"))
-    shutil.copy(ROOT / "bundles" / "publish_weights.py", bundles)
     folder = trained(tmp_path / "run")
-    external = f"Other={datalist}"
-    options = ["--data", datalist, "--external", external, "--hardware", "a test"]
-    run("bundles/publish_weights.py", NAME, "--run", folder, *options, cwd=tmp_path)
-    models = bundles / NAME / "models"
-    receipt = json.loads((models / "receipt.json").read_text())
-    assert (receipt["epochs"], receipt["best_epoch"], receipt["validation_loss"]) == (3, 2, 0.3)
+    options = ["--run", folder, "--data", datalist, "--external", f"Other={datalist}"]
+    models, receipt = published(tmp_path, NAME, *options)
     assert receipt["parameters"] == 49_457
     assert receipt["images"] == {"train": 4, "val": 2, "test": 2}
     assert set(receipt["sha256_of_weights"]) == {"model.pt", "model.safetensors"}
-    for name, digest in receipt["sha256_of_weights"].items():
-        assert hashlib.sha256((models / name).read_bytes()).hexdigest() == digest
     assert read_checkpoint_card(models / "model.safetensors").network == "ultralight_vm_unet"
     for test in receipt["tests"]:
         score = test["scores"]["dice_pooled"]
         assert 0 <= score["low"] <= score["estimate"] <= score["high"] <= 1
         with (models / test["per_image"]).open() as lines:
             assert len(list(csv.DictReader(lines))) == test["images"] == 2
+
+
+def test_weights_for_glands_are_published_with_a_receipt(glas, tmp_path):
+    network = json.loads((ROOT / "bundles" / GLANDS / "configs" / "inference.json").read_text())["network_def"]
+    arguments = {key: value for key, value in network.items() if key not in ("_target_", "name")}
+    folder = trained(tmp_path / "run", network["name"], **arguments)
+    models, receipt = published(tmp_path, GLANDS, "--run", folder, "--data", glas, "--options", "--reduction 0.5")
+    assert receipt["images"] == {"train": 3, "val": len(VALIDATION), "test": 2}
+    assert set(receipt["sha256_of_ids"]) == {"train", "val", "test"}
+    assert "--reduction 0.5" in receipt["command"]
+    assert {test["name"]: test["images"] for test in receipt["tests"]} == {"testA": 1, "testB": 1, "test": 2}
+    with (models / "test.csv").open() as lines:
+        assert [row["case"] for row in csv.DictReader(lines)] == ["testA_1", "testB_2"]
 
 
 def test_a_training_that_was_cut_is_not_published(tmp_path):
@@ -69,13 +90,14 @@ def test_a_training_that_was_cut_is_not_published(tmp_path):
 
 @pytest.mark.slow
 def test_trainings_are_compared(datalist, tmp_path):
-    for branches in (4, 2):
-        trained(tmp_path / "runs" / f"ultralight_x{branches}", branches=branches)
+    """The weights with four branches are those that the bundle ships."""
+    trained(tmp_path / "runs" / "ultralight_x2", done=40, epochs=40, branches=2)
+    trained(tmp_path / "runs" / "ultralight_x1", done=39, epochs=40, branches=1)
     out = tmp_path / "result.json"
     shutil.copytree(datalist, tmp_path / "lists" / "isic2018-random42")
     options = ["--runs", tmp_path / "runs", "--lists", tmp_path / "lists", "--out", out]
     said = run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
-    assert "not there: ultralight_x1" in said
+    assert "ultralight_x1 is left out: 39 of 40 epochs" in said
     (group, *_) = json.loads(out.read_text())["groups"].values()
     assert list(group["models"]) == ["ultralight_x4", "ultralight_x2"]
     assert [comparison["other"] for comparison in group["first_against_others"]] == ["ultralight_x2"]
@@ -99,6 +121,20 @@ def test_a_training_is_taken_up_where_it_was_cut(datalist, tmp_path):
 
 def test_commands_of_the_trainings():
     said = run(ROOT / "benchmarks" / "skin_training.py", "--commands", cwd=ROOT)
-    line = "'--network_def#branches' 2 --dataset_dir isic2018-random42 --epochs 40 --ckpt_dir RUNS/ultralight_x2"
-    assert line in said
+    options = "'--network_def#branches' 2 --dataset_dir isic2018-random42 --epochs 40 --ckpt_dir RUNS/ultralight_x2"
+    lines = said.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.endswith(options))
+    assert lines[place - 1] == f"# in a copy of {NAME}"
     assert "--dataset_dir isic2018-sorted --epochs 40 --ckpt_dir RUNS/ultralight_sorted" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("ultralight", "no training is called ultralight"), ("ultralight_x2", "no datalist.json in")]
+)
+def test_trainings_that_cannot_begin(name, reason, tmp_path):
+    command = ["--runs", tmp_path, "--lists", tmp_path, "--train", "ultralight_x1", name]
+    script = ROOT / "benchmarks" / "skin_training.py"
+    done = subprocess.run([sys.executable, script, *command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert list(tmp_path.iterdir()) == []
