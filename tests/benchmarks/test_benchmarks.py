@@ -247,3 +247,13 @@ def test_simulated_scores_are_what_the_benchmark_says(monkeypatch):
         assert np.median(shares) == pytest.approx(0.13, rel=0.02)
         # Failures and clipped sizes lower it.
         assert np.corrcoef(dice, shares)[0, 1] == pytest.approx(0.7 * correlation, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="about memory under Linux")
+def test_kept_memory(tmp_path):
+    options = ("--size", "32", "--batch", "2", "--networks", "ulite")
+    record, printed = run("kept_memory.py", tmp_path / "kept_memory.json", *options)
+    row = record["networks"]["ulite"]
+    assert row["ratio"] == pytest.approx(row["default"] / row["kept"])
+    assert f"{row['ratio']:.2f}x" in printed

@@ -84,7 +84,7 @@ def test_processes_but_the_first_know_the_losses_and_write_nothing(tmp_path, mon
 @pytest.mark.slow
 def test_two_processes_resume_to_the_same_weights(tmp_path, lesions):
     """With chance and with batch norm, and with more batches of validation in one process than in the other."""
-    configs = write_configs(tmp_path, lesions, network="ulite", random_transforms=True)
+    configs = write_configs(tmp_path, lesions, bundle="isic_lesion_nmode_unet", random_transforms=True)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     small = ("--validate#dataloader#batch_size", "1")
     train(configs, whole, *small, processes=2)
@@ -105,9 +105,7 @@ def assert_same_losses(of_one, of_two):
         assert logged(of_two, name) == pytest.approx(expected, rel=1e-5)
 
 
-def write_configs(
-    folder, data, *, bundle="isic_lesion_ultralight_vm_unet", network="ultralight_vm_unet", random_transforms
-):
+def write_configs(folder, data, *, bundle="isic_lesion_ultralight_vm_unet", random_transforms):
     """The configs of a bundle, for small images; losses are logged to nine digits."""
     configs = folder / "configs"
     configs.mkdir()
@@ -117,7 +115,6 @@ def write_configs(
     content["epochs"] = EPOCHS
     if "image_size" in content:
         content["image_size"] = [64, 64]
-        content["network_def"] = {"_target_": "monai_lightseg.networks.create_network", "name": network}
     if not random_transforms:
         content["train"]["random_transforms"] = []
     for handler in content["train"]["handlers"] + content["validate"]["handlers"]:

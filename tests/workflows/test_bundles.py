@@ -155,5 +155,6 @@ def test_copy_that_fails_leaves_nothing(write_bundle: Write, tmp_path: Path, mon
 def test_names_of_the_bundles() -> None:
     assert list_bundles() == [
         "glas_gland_unode",
+        "isic_lesion_nmode_unet",
         "isic_lesion_ultralight_vm_unet",
     ]
