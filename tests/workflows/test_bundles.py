@@ -19,6 +19,7 @@ from monai_lightseg.workflows import (
     list_bundles,
     load_bundle,
 )
+from monai_lightseg.workflows.bundles import last_checkpoint
 
 NETWORK = "ultralight_vm_unet"
 RECEIPT = {"network": NETWORK, "parameters": 49457}
@@ -150,6 +151,14 @@ def test_copy_that_fails_leaves_nothing(write_bundle: Write, tmp_path: Path, mon
         copy_bundle("isic_a", tmp_path / "out" / "mine")
     assert written
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_last_checkpoint_is_that_of_the_highest_epoch(tmp_path: Path) -> None:
+    with pytest.raises(LightsegError, match=r"has no checkpoint_epoch=N.pt"):
+        last_checkpoint(tmp_path)
+    for epoch in (9, 10):
+        (tmp_path / f"checkpoint_epoch={epoch}.pt").touch()
+    assert last_checkpoint(tmp_path) == (10, tmp_path / "checkpoint_epoch=10.pt")
 
 
 def test_names_of_the_bundles() -> None:
