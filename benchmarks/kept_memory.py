@@ -13,15 +13,15 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import torch
-from machine import machine_facts, machine_parser, results_file, set_up_machine
+from machine import machine_facts, machine_parser, results_file
 from monai.losses import DiceCELoss
 
 from monai_lightseg.atomic import write_text
 from monai_lightseg.networks import create_network
+from monai_lightseg.profiling import interleaved_cpu_seconds
 
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 NETWORKS = {
@@ -43,9 +43,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.device != "cpu" or not sys.platform.startswith("linux"):
         parser.error("this is about memory of the CPU under Linux")
-    set_up_machine(arguments.device, arguments.threads)
     if arguments.one_turn:
-        print(seconds_a_step(arguments.one_turn, arguments.batch, arguments.size))
+        print(seconds_a_step(arguments.one_turn, arguments.batch, arguments.size, arguments.threads))
         return
     options = [f"--{name}={getattr(arguments, name)}" for name in ("threads", "size", "batch")]
     rows = {}
@@ -71,7 +70,7 @@ def turn(name: str, options: list[str], environment: dict[str, str]) -> float:
     return float(done.stdout)
 
 
-def seconds_a_step(name: str, batch: int, size: int) -> float:
+def seconds_a_step(name: str, batch: int, size: int, threads: int) -> float:
     """CPU seconds of a training step in this process, the median of some."""
     torch.manual_seed(0)
     network = create_network(name, **NETWORKS[name]).train()
@@ -79,14 +78,14 @@ def seconds_a_step(name: str, batch: int, size: int) -> float:
     loss = DiceCELoss(sigmoid=True)
     x = torch.rand(batch, 3, size, size)
     label = (torch.rand(batch, 1, size, size) > 0.5).float()
-    seconds = []
-    for _ in range(WARM_UP + STEPS):
-        start = time.process_time()
+
+    def step() -> None:
         optimizer.zero_grad()
         loss(network(x), label).backward()
         optimizer.step()
-        seconds.append(time.process_time() - start)
-    return statistics.median(seconds[WARM_UP:])
+
+    seconds = interleaved_cpu_seconds({"step": step}, repeats=STEPS, warm_up=WARM_UP, threads=threads)
+    return statistics.median(seconds["step"])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any
 from machine import machine_facts
 
 from monai_lightseg.data import load_protocol
-from monai_lightseg.workflows.bundles import bundle_folder, bundle_receipt, evaluation_command, last_checkpoint
+from monai_lightseg.workflows.bundles import bundle_folder, bundle_receipt, checkpoints, evaluation_command
 from monai_lightseg.workflows.evaluation import Evaluation, evaluate_models
 
 RESULTS = Path(__file__).parent / "results" / "skin_training.json"
@@ -119,7 +119,7 @@ def shown(run: Run) -> str:
 
 def epochs_done(folder: Path) -> int:
     """Epochs that a training in `folder` has behind it."""
-    return last_checkpoint(folder)[0] if any(folder.glob("checkpoint_epoch=*.pt")) else 0
+    return max(checkpoints(folder), default=0)
 
 
 def train(run: Run, out: Path, data: Path) -> None:
@@ -127,7 +127,7 @@ def train(run: Run, out: Path, data: Path) -> None:
     done = epochs_done(out)
     if done == run.epochs:
         return
-    resume = ["--resume", str(last_checkpoint(out)[1])] if done else []
+    resume = ["--resume", str(checkpoints(out)[done])] if done else []
     _, *words = training(run, data, out)
     subprocess.run([sys.executable, *words, *resume], cwd=bundle_folder(run.bundle), check=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monai_lightseg.workflows import copy_bundle, list_bundles
+from tests.folders import content
 
 ROOT = Path(__file__).parents[1]
 LOAD_ALL = (
@@ -57,7 +58,3 @@ def test_the_wheel_has_the_bundles_and_not_what_makes_them(unpacked: Path, tmp_p
     inside = unpacked / "monai_lightseg" / "bundles"
     assert content(inside) == content(tmp_path)
     assert not (unpacked / "bundles").exists()
-
-
-def content(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -17,6 +17,7 @@ __all__ = [
     "bundle_folder",
     "bundle_receipt",
     "bundles_folder",
+    "checkpoints",
     "copy_bundle",
     "evaluation_command",
     "last_checkpoint",
@@ -105,16 +106,21 @@ def evaluation_command(bundle: Path, *, data: Path, weights: Path, out: Path) ->
     return [*command, *(word for option, place in places.items() for word in (option, str(place)))]
 
 
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """The checkpoints that a training left in `folder`, its `--ckpt_dir`, by epoch; none where there is no folder."""
+    return {int(path.stem.split("=")[1]): path for path in folder.glob("checkpoint_epoch=*.pt")}
+
+
 def last_checkpoint(folder: Path) -> tuple[int, Path]:
-    """The latest epoch whose checkpoint a training left in `folder`, its `--ckpt_dir`, and the file.
+    """The latest epoch of the `checkpoints` in `folder`, and its file.
 
     Raises:
         LightsegError: there is none.
     """
-    checkpoints = {int(path.stem.split("=")[1]): path for path in folder.glob("checkpoint_epoch=*.pt")}
-    if not checkpoints:
+    found = checkpoints(folder)
+    if not found:
         raise LightsegError(f"{folder} has no checkpoint_epoch=N.pt; pass the --ckpt_dir of a training")
-    return max(checkpoints.items())
+    return max(found.items())
 
 
 def copy_bundle(name: str, folder: str | Path) -> Path:

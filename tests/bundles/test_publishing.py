@@ -13,6 +13,7 @@ import torch
 
 from monai_lightseg.checkpoints import read_checkpoint_card
 from monai_lightseg.networks import create_network
+from monai_lightseg.workflows import bundle_receipt
 from tests.data.fake_glas import VALIDATION
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +68,8 @@ def test_weights_are_published_with_a_receipt(datalist, tmp_path):
 
 
 def test_weights_for_glands_are_published_with_a_receipt(glas, tmp_path):
-    network = json.loads((ROOT / "bundles" / GLANDS / "configs" / "inference.json").read_text())["network_def"]
-    arguments = {key: value for key, value in network.items() if key not in ("_target_", "name")}
-    folder = trained(tmp_path / "run", network["name"], **arguments)
+    shipped = bundle_receipt(GLANDS)
+    folder = trained(tmp_path / "run", shipped["network"], **shipped["arguments"])
     models, receipt = published(tmp_path, GLANDS, "--run", folder, "--data", glas, "--options", "--reduction 0.5")
     assert receipt["images"] == {"train": 3, "val": len(VALIDATION), "test": 2}
     assert set(receipt["sha256_of_ids"]) == {"train", "val", "test"}

@@ -26,6 +26,7 @@ from monai_lightseg.data import (
     write_nnunet_raw,
 )
 from monai_lightseg.errors import LightsegError
+from tests.folders import content
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 200
@@ -59,10 +60,6 @@ def no_nnunet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def arguments(pictures: Path, out: Path, to: str, *options: str) -> list[str]:
     place = out if to == "nnunet" else out / "made"
     return ["data", "convert", str(pictures), "--to", to, *TARGETS[to][0], "--out", str(place), *options]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def kill_in_the_middle(command: list[str], partial: Path, number: signal.Signals) -> subprocess.Popen[str]:

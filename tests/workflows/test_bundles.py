@@ -20,6 +20,7 @@ from monai_lightseg.workflows import (
     load_bundle,
 )
 from monai_lightseg.workflows.bundles import last_checkpoint
+from tests.folders import content
 
 NETWORK = "ultralight_vm_unet"
 RECEIPT = {"network": NETWORK, "parameters": 49457}
@@ -50,10 +51,6 @@ def write_bundle(package: Path) -> Write:
         return folder
 
     return write
-
-
-def content(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def write_weights(folder: Path, **arguments: Any) -> None:
