@@ -1,10 +1,12 @@
 """Outputs, gradients and buffer updates against figures recorded from the authors' code.
 
-Tolerances: the authors' own float32 code differs from its float64 form by up to 1e-5 of the output's standard deviation
-and by 2e-5 in gradient norms; 1e-4 and 1e-3 leave room for another order of additions. Convolution biases in front of a
-batch norm have a gradient of exactly zero, so their recorded norm is rounding noise: 1e-5 of the largest norm. U-Node
-passes the kink of a leaky ReLU at every evaluation: moving its input by 1e-5 of itself, as much as the authors' float32
-is off, moves its gradient norms by 1e-2 (seen in float64), so 1e-2 is what its record can tell.
+Tolerances: the authors' own float32 code differs from its float64 form by up to 1e-5 of the output's standard
+deviation; 1e-4 leaves room for another order of additions. Gradients are taken in float64: in float32 a ReLU or a max
+pool that a rounding error tips over moves the norms of the first layers by up to 1e-2, and which one does depends on
+the processor. In float64 what is left is the error of the float32 record: 1e-4 of a norm at 64x64; 3e-3 at 256x256,
+where more places are near a kink, and for U-Node, which passes the kink of a leaky ReLU at every evaluation (seen:
+2.2e-3). Convolution biases in front of a batch norm have a gradient of exactly zero, so their recorded norm is rounding
+noise: 1e-5 of the largest norm.
 """
 
 import json
@@ -95,14 +97,14 @@ def test_gradients_and_buffers(path):
     converted = convert(fixture["network"], weights, **fixture["arguments"])
     authors_names = {name: authors_keys[id(tensor)] for name, tensor in converted.items() if id(tensor) in authors_keys}
     for case in fixture["grad_cases"]:
-        network = filled_network(fixture).train()
-        output = ACTIVATIONS[fixture["activation"]](network(filled_input(case["input_shape"])))
+        network = filled_network(fixture).train().double()
+        output = ACTIVATIONS[fixture["activation"]](network(filled_input(case["input_shape"]).double()))
         assert_output(output, case["output"])
         loss = (output**2).mean()
         assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
         loss.backward()
         noise = 1e-5 * max(case["gradients"].values())
-        share = 1e-2 if fixture["network"] == "unode" else 1e-3
+        share = 3e-3 if fixture["network"] == "unode" or case["input_shape"][-1] == 256 else 1e-4
         gradients = {
             authors_names[name]: parameter.grad.norm().item() for name, parameter in network.named_parameters()
         }
