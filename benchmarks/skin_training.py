@@ -1,20 +1,24 @@
 """Test networks that the bundles' recipe trained, and compare them on the same images.
 
-python benchmarks/skin_training.py --runs RUNS --lists LISTS    # prints, writes results/skin_training.json
-python benchmarks/skin_training.py --commands                   # prints how the RUNS are trained
-python benchmarks/skin_training.py --runs RUNS --lists LISTS --train nmode_heun ultralight_x2   # trains these
+python benchmarks/skin_training.py --lists LISTS                # prints, writes results/skin_training.json
+python benchmarks/skin_training.py --commands                   # prints how the networks are trained
+python benchmarks/skin_training.py --lists LISTS --runs RUNS --train nmode_heun ultralight_x2   # trains these
+python benchmarks/skin_training.py --lists LISTS --runs RUNS    # keeps their weights, and compares all
 
-RUNS holds a folder per training, the `--ckpt_dir` of its command; one that is not there, or not through, is left out
-and said so. The weights that a bundle ships are taken from the bundle. LISTS holds the datalists, in folders named by
-their protocols. Per group the first network is compared with each other one: paired by image, corrected for their
-number. `--train` takes a training up where it was cut.
+RUNS holds a folder per training, the `--ckpt_dir` of its command. The weights of one that is through are kept in
+results/skin_training, so that the comparison can be repeated and added to without training again; those that a bundle
+ships are taken from the bundle. A training without weights is left out and said so. LISTS holds the datalists, in
+folders named by their protocols. Per group the first network is compared with each other one: paired by image,
+corrected for their number. `--train` takes a training up where it was cut.
 """
 
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,8 +90,10 @@ def main() -> None:
         for run in every.values():
             print(f"# in a copy of {run.bundle}\n{shown(run)}")
         return
-    if arguments.runs is None or arguments.lists is None:
-        parser.error("give --runs and --lists, or --commands")
+    if arguments.lists is None:
+        parser.error("give --lists, or --commands")
+    if arguments.train and arguments.runs is None:
+        parser.error("give --runs, a folder to train in")
     if arguments.train:
         unknown = sorted(set(arguments.train) - set(every))
         if unknown:
@@ -100,7 +106,10 @@ def main() -> None:
         for run, data in zip(runs, lists, strict=True):
             train(run, arguments.runs.absolute() / run.folder, data)
         return
-    groups = {title: compared(runs, arguments.runs, arguments.lists) for title, runs in GROUPS.items()}
+    kept = arguments.out.with_suffix("")
+    if arguments.runs is not None:
+        keep_weights(every.values(), arguments.runs, kept)
+    groups = {title: compared(runs, kept, arguments.lists) for title, runs in GROUPS.items()}
     content = {"machine": machine_facts(), "groups": groups}
     arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -132,14 +141,25 @@ def train(run: Run, out: Path, data: Path) -> None:
     subprocess.run([sys.executable, *words, *resume], cwd=bundle_folder(run.bundle), check=True)
 
 
-def compared(runs: tuple[Run, ...], folder: Path, lists: Path) -> dict[str, Any]:
-    """Scores of the runs that are through, all of one protocol, and the first of them against the others."""
-    weights = {run: bundle_folder(run.bundle) / "models" if run.is_of_bundle else folder / run.folder for run in runs}
-    there = [run for run in runs if run.is_of_bundle or epochs_done(weights[run]) == run.epochs]
+def keep_weights(runs: Iterable[Run], folder: Path, kept: Path) -> None:
+    """Copy the best weights of the trainings in `folder` that are through."""
+    for run in runs:
+        done = epochs_done(folder / run.folder)
+        if done == run.epochs and not run.is_of_bundle:
+            (kept / run.folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / run.folder / "model.pt", kept / run.folder)
+        elif done:
+            print(f"{run.folder} is not taken: {done} of {run.epochs} epochs")
+
+
+def compared(runs: tuple[Run, ...], kept: Path, lists: Path) -> dict[str, Any]:
+    """Scores of the runs that have weights, all of one protocol, and the first of them against the others."""
+    weights = {run: bundle_folder(run.bundle) / "models" if run.is_of_bundle else kept / run.folder for run in runs}
+    there = [run for run in runs if (weights[run] / "model.pt").is_file()]
     for run in runs:
         if run not in there:
-            print(f"{run.folder} is left out: {epochs_done(weights[run])} of {run.epochs} epochs")
-    if not there:
+            print(f"{run.folder} is left out: it has not been trained")
+    if all(run.is_of_bundle for run in there):
         return {}
     data = lists / runs[0].protocol
     protocol = json.loads((data / "lightseg_conversion.json").read_text(encoding="utf-8"))["protocol"]

@@ -31,9 +31,10 @@ SCHEMA = (
 )
 COMPARED = """## Compared
 
-The recipe trains other networks as well; `python benchmarks/skin_training.py --commands` prints how. Differences are
-paired by image, with 95 % intervals; p values are those of a permutation test, corrected by Holm for the number of
-comparisons in the table. One seed each.
+The recipe trains other networks as well; `python benchmarks/skin_training.py --commands` prints how. Their weights lie
+in `benchmarks/results/skin_training`, so `--lists LISTS` repeats the comparison without training. Differences are paired
+by image, with 95 % intervals; p values are those of a permutation test, corrected by Holm for the number of comparisons
+in the table. One seed each.
 """
 CREATE = "monai_lightseg.networks.create_network"
 BCE_AND_DICE = {"_target_": "DiceCELoss", "sigmoid": True, "smooth_nr": 1.0, "smooth_dr": 1.0}

@@ -95,11 +95,22 @@ def write_network_file(network: nn.Module, card: CheckpointCard, path: Path) -> 
         LightsegError: the file cannot be written; nothing is left behind.
     """
     metadata = asdict(card) | {"arguments": json.dumps(card.arguments)}
-    content = safetensors.torch.save(network.state_dict(), metadata)
+    content = _with_ordered_metadata(safetensors.torch.save(network.state_dict(), metadata))
     try:
         write_bytes(path, content)
     except OSError as error:
         raise LightsegError(f"{path} cannot be written ({error}); check the folder and the space on disk") from error
+
+
+def _with_ordered_metadata(content: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in another order each time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # The weights begin at a multiple of eight bytes.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _read_arguments(path: str | Path, text: str) -> dict[str, Any]:

@@ -116,6 +116,8 @@ def _forward_tile(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     length = u.shape[-1]
+    if not isinstance(length, int):
+        return _forward_open(u, delta, A, B, C)
     chunk = _chunk_size(length)
     u, delta, B, C = (_chunked(tensor, chunk) for tensor in (u, delta, B, C))
     decays, inputs, state = _recurrence(u, delta, A, B)
@@ -124,6 +126,28 @@ def _forward_tile(
         state = torch.addcmul(row, decay, state)
         rows.append((state * c).sum(-2))
     return _unchunked(torch.stack(rows), length), state[..., -1]
+
+
+def _forward_open(
+    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`_forward_tile` of an open length: an export takes a while for every operation, so fewer of them, in more memory.
+
+    `addcmul` is exported as three.
+    """
+    length = u.shape[-1]
+    u, delta, B, C = (_chunked(tensor, OPEN_CHUNK) for tensor in (u, delta, B, C))
+    decays = (delta.unsqueeze(-2) * A.unsqueeze(-1)).exp().unbind(0)
+    inputs = ((delta * u).unsqueeze(-2) * B.unsqueeze(-3)).unbind(0)
+    state = inputs[0]
+    for decay, row in zip(decays[1:], inputs[1:], strict=True):
+        state = row + decay * state
+    state = _starts(_chunk_decay(delta, A), state)
+    states = []
+    for decay, row in zip(decays, inputs, strict=True):
+        state = row + decay * state
+        states.append(state)
+    return _unchunked((torch.stack(states) * C.unsqueeze(-3)).sum(-2), length), state[..., -1]
 
 
 def _backward_tile(
@@ -199,9 +223,10 @@ def _chunk_decay(delta: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
 def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     """State at the start of each chunk, from what each chunk multiplies by and adds; chunks in the last axis."""
     chunks = end.shape[-1]
-    is_open = not isinstance(chunks, int)
+    if not isinstance(chunks, int):
+        return _open_starts(decay, end)
     shift = 1
-    while shift < (2**OPEN_DOUBLINGS if is_open else chunks - 1):
+    while shift < chunks - 1:
         if shift > 1:
             decay = decay * _shifted(decay, shift // 2)
         end = torch.addcmul(end, decay, _shifted(end, shift))
@@ -211,11 +236,18 @@ def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
 
 def _shifted(tensor: torch.Tensor, shift: int) -> torch.Tensor:
     """Every chunk's value moved `shift` chunks on."""
-    if isinstance(tensor.shape[-1], int):
-        return functional.pad(tensor[..., :-shift], (shift, 0))
-    # The first chunk of an open length is empty, which stands for all places from which nothing comes.
-    places = torch.arange(tensor.shape[-1], device=tensor.device) - shift
-    return tensor.index_select(-1, places.clamp(min=0))
+    return functional.pad(tensor[..., :-shift], (shift, 0))
+
+
+def _open_starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """`_starts` of an open number of chunks, the first of them empty: from there comes what comes from nowhere."""
+    source = (torch.arange(end.shape[-1], device=end.device) - 1).clamp(min=0)
+    for doubling in range(OPEN_DOUBLINGS):
+        if doubling:
+            decay = decay * decay.index_select(-1, source)
+            source = source.index_select(0, source)
+        end = end + decay * end.index_select(-1, source)
+    return functional.pad(end[..., :-1], (1, 0))
 
 
 def _chunk_size(length: int) -> int:

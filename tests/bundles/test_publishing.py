@@ -90,17 +90,24 @@ def test_a_training_that_was_cut_is_not_published(tmp_path):
 
 @pytest.mark.slow
 def test_trainings_are_compared(datalist, tmp_path):
-    """The weights with four branches are those that the bundle ships."""
+    """Four branches: the weights that the bundle ships; those of the others are kept for the next comparison."""
     trained(tmp_path / "runs" / "ultralight_x2", done=40, epochs=40, branches=2)
     trained(tmp_path / "runs" / "ultralight_x1", done=39, epochs=40, branches=1)
     out = tmp_path / "result.json"
     shutil.copytree(datalist, tmp_path / "lists" / "isic2018-random42")
-    options = ["--runs", tmp_path / "runs", "--lists", tmp_path / "lists", "--out", out]
-    said = run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
-    assert "ultralight_x1 is left out: 39 of 40 epochs" in said
-    (group, *_) = json.loads(out.read_text())["groups"].values()
-    assert list(group["models"]) == ["ultralight_x4", "ultralight_x2"]
-    assert [comparison["other"] for comparison in group["first_against_others"]] == ["ultralight_x2"]
+    options = ["--lists", tmp_path / "lists", "--out", out]
+    said = run(ROOT / "benchmarks" / "skin_training.py", "--runs", tmp_path / "runs", *options, cwd=tmp_path)
+    assert "ultralight_x1 is not taken: 39 of 40 epochs" in said
+    assert "nmode_heun is left out: it has not been trained" in said
+    assert [path.name for path in (tmp_path / "result").iterdir()] == ["ultralight_x2"]
+    branches, *others = json.loads(out.read_text())["groups"].values()
+    assert list(branches["models"]) == ["ultralight_x4", "ultralight_x2"]
+    assert [comparison["other"] for comparison in branches["first_against_others"]] == ["ultralight_x2"]
+    assert others == [{}, {}]
+
+    shutil.rmtree(tmp_path / "runs")
+    run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
+    assert next(iter(json.loads(out.read_text())["groups"].values())) == branches
 
 
 @pytest.mark.slow

@@ -155,6 +155,14 @@ def test_tuples_are_built_as_they_will_be_read(tmp_path):
     path.unlink()
 
 
+def test_the_same_bytes_every_time(source, out, tmp_path):
+    """Else no checksum of a file could be compared."""
+    for run in range(4):
+        again = tmp_path / f"{run}.safetensors"
+        convert_file(source, NAME, again, arguments=ARGUMENTS)
+        assert again.read_bytes() == out.read_bytes()
+
+
 def test_readable_by_others(out):
     # Others get in by the permissions that new files have here.
     beside = out.with_name("plain")
