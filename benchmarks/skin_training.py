@@ -6,16 +6,15 @@ python benchmarks/skin_training.py --lists LISTS --runs RUNS --train nmode_heun 
 python benchmarks/skin_training.py --lists LISTS --runs RUNS    # keeps their weights, and compares all
 
 RUNS holds a folder per training, the `--ckpt_dir` of its command. The weights of one that is through are kept in
-results/skin_training, so that the comparison can be repeated and added to without training again; those that a bundle
-ships are taken from the bundle. A training without weights is left out and said so. LISTS holds the datalists, in
-folders named by their protocols. Per group the first network is compared with each other one: paired by image,
-corrected for their number. `--train` takes a training up where it was cut.
+results/skin_training beside its command, so that the comparison can be repeated and added to without training again;
+those that a bundle ships are taken from the bundle. A training that has no weights of its command is left out and said
+so. LISTS holds the datalists, in folders named by their protocols. Per group the first network is compared with each
+other one: paired by image, corrected for their number. `--train` takes a training up where it was cut.
 """
 
 import argparse
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from typing import Any
 
 from machine import machine_facts
 
+from monai_lightseg.atomic import write_bytes, write_text
 from monai_lightseg.data import load_protocol
 from monai_lightseg.workflows.bundles import bundle_folder, bundle_receipt, checkpoints, evaluation_command
 from monai_lightseg.workflows.evaluation import Evaluation, evaluate_models
@@ -84,6 +84,7 @@ def main() -> None:
         "--train", nargs="+", default=[], metavar="RUN", help="train these, one after the other, and exit"
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--weights", type=Path, default=RESULTS.with_suffix(""), help="folder of the kept weights")
     arguments = parser.parse_args()
     every = {run.folder: run for group in GROUPS.values() for run in group}
     if arguments.commands:
@@ -106,12 +107,15 @@ def main() -> None:
         for run, data in zip(runs, lists, strict=True):
             train(run, arguments.runs.absolute() / run.folder, data)
         return
-    kept = arguments.out.with_suffix("")
     if arguments.runs is not None:
-        keep_weights(every.values(), arguments.runs, kept)
-    groups = {title: compared(runs, kept, arguments.lists) for title, runs in GROUPS.items()}
+        if not arguments.runs.is_dir():
+            parser.error(f"{arguments.runs} is no folder")
+        keep_weights(every.values(), arguments.runs, arguments.weights)
+    groups = {title: compared(runs, arguments.weights, arguments.lists) for title, runs in GROUPS.items()}
+    if not any(groups.values()):
+        parser.error(f"{arguments.weights} holds the weights of no training to compare with; give --runs")
     content = {"machine": machine_facts(), "groups": groups}
-    arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.out, json.dumps(content, indent=2) + "\n")
 
 
 def training(run: Run, data: Path, out: Path) -> list[str]:
@@ -142,23 +146,34 @@ def train(run: Run, out: Path, data: Path) -> None:
 
 
 def keep_weights(runs: Iterable[Run], folder: Path, kept: Path) -> None:
-    """Copy the best weights of the trainings in `folder` that are through."""
+    """Copy the best weights of the trainings in `folder` that are through; those that bundles ship are passed over."""
     for run in runs:
+        if run.is_of_bundle:
+            continue
         done = epochs_done(folder / run.folder)
-        if done == run.epochs and not run.is_of_bundle:
-            (kept / run.folder).mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / run.folder / "model.pt", kept / run.folder)
+        if done == run.epochs:
+            write_bytes(kept / run.folder / "model.pt", (folder / run.folder / "model.pt").read_bytes())
+            write_text(kept / run.folder / "command.txt", shown(run) + "\n")
         elif done:
-            print(f"{run.folder} is not taken: {done} of {run.epochs} epochs")
+            print(f"{run.folder} is not taken from {folder}: {done} of {run.epochs} epochs")
+
+
+def has_weights(run: Run, kept: Path) -> bool:
+    """Whether the weights of this very training are at hand."""
+    command = kept / run.folder / "command.txt"
+    return run.is_of_bundle or (command.is_file() and command.read_text(encoding="utf-8") == shown(run) + "\n")
 
 
 def compared(runs: tuple[Run, ...], kept: Path, lists: Path) -> dict[str, Any]:
-    """Scores of the runs that have weights, all of one protocol, and the first of them against the others."""
+    """Scores of the runs that have weights, all of one protocol, and the first of them against the others.
+
+    Empty where there is nothing beyond the bundle's own weights.
+    """
     weights = {run: bundle_folder(run.bundle) / "models" if run.is_of_bundle else kept / run.folder for run in runs}
-    there = [run for run in runs if (weights[run] / "model.pt").is_file()]
+    there = [run for run in runs if has_weights(run, kept)]
     for run in runs:
         if run not in there:
-            print(f"{run.folder} is left out: it has not been trained")
+            print(f"{run.folder} is left out: {kept} has no weights of its command")
     if all(run.is_of_bundle for run in there):
         return {}
     data = lists / runs[0].protocol

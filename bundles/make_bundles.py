@@ -32,9 +32,10 @@ SCHEMA = (
 COMPARED = """## Compared
 
 The recipe trains other networks as well; `python benchmarks/skin_training.py --commands` prints how. Their weights lie
-in `benchmarks/results/skin_training`, so `--lists LISTS` repeats the comparison without training. Differences are paired
-by image, with 95 % intervals; p values are those of a permutation test, corrected by Holm for the number of comparisons
-in the table. One seed each.
+in `benchmarks/results/skin_training`, under the same terms as those of the bundles (`docs/data_license.txt` in each).
+`python benchmarks/skin_training.py --lists LISTS` compares them again, LISTS being a folder of datalists that are named
+by their protocols. Differences are paired by image, with 95 % intervals; p values are those of a permutation test,
+corrected by Holm for the number of comparisons in the table. One seed each.
 """
 CREATE = "monai_lightseg.networks.create_network"
 BCE_AND_DICE = {"_target_": "DiceCELoss", "sigmoid": True, "smooth_nr": 1.0, "smooth_dr": 1.0}

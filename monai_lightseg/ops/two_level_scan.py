@@ -131,18 +131,16 @@ def _forward_tile(
 def _forward_open(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`_forward_tile` of an open length: an export takes a while for every operation, so fewer of them, in more memory.
-
-    `addcmul` is exported as three.
-    """
+    """`_forward_tile` of an open length: in fewer operations and more memory, as an export takes a while for each."""
     length = u.shape[-1]
     u, delta, B, C = (_chunked(tensor, OPEN_CHUNK) for tensor in (u, delta, B, C))
     decays = (delta.unsqueeze(-2) * A.unsqueeze(-1)).exp().unbind(0)
     inputs = ((delta * u).unsqueeze(-2) * B.unsqueeze(-3)).unbind(0)
-    state = inputs[0]
+    end = inputs[0]
     for decay, row in zip(decays[1:], inputs[1:], strict=True):
-        state = row + decay * state
-    state = _starts(_chunk_decay(delta, A), state)
+        # ONNX has no addcmul: it would become three operations.
+        end = row + decay * end
+    state = _open_starts(_chunk_decay(delta, A), end)
     states = []
     for decay, row in zip(decays, inputs, strict=True):
         state = row + decay * state
@@ -223,8 +221,6 @@ def _chunk_decay(delta: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
 def _starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     """State at the start of each chunk, from what each chunk multiplies by and adds; chunks in the last axis."""
     chunks = end.shape[-1]
-    if not isinstance(chunks, int):
-        return _open_starts(decay, end)
     shift = 1
     while shift < chunks - 1:
         if shift > 1:
@@ -251,7 +247,7 @@ def _open_starts(decay: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
 
 
 def _chunk_size(length: int) -> int:
-    return OPEN_CHUNK if not isinstance(length, int) else max(1, round(length**0.5))
+    return max(1, round(length**0.5))
 
 
 def _chunked(tensor: torch.Tensor, chunk: int) -> torch.Tensor:
@@ -281,8 +277,8 @@ def _margins(length: int, chunk: int) -> tuple[int, int]:
     """Zeros in front of a sequence and behind it that make whole chunks of it."""
     if isinstance(length, int):
         return 0, -length % chunk
-    # An open length gets one empty chunk in front, which `_starts` needs, and chunks to spare behind: the export would
-    # fix an axis that might have the size 1.
+    # An open length gets one empty chunk in front, which `_open_starts` needs, and chunks to spare behind: the export
+    # would fix an axis that might have the size 1.
     return chunk, (length // chunk + 2) * chunk - length
 
 

@@ -95,19 +95,35 @@ def test_trainings_are_compared(datalist, tmp_path):
     trained(tmp_path / "runs" / "ultralight_x1", done=39, epochs=40, branches=1)
     out = tmp_path / "result.json"
     shutil.copytree(datalist, tmp_path / "lists" / "isic2018-random42")
-    options = ["--lists", tmp_path / "lists", "--out", out]
+    options = ["--lists", tmp_path / "lists", "--out", out, "--weights", tmp_path / "kept"]
     said = run(ROOT / "benchmarks" / "skin_training.py", "--runs", tmp_path / "runs", *options, cwd=tmp_path)
-    assert "ultralight_x1 is not taken: 39 of 40 epochs" in said
-    assert "nmode_heun is left out: it has not been trained" in said
-    assert [path.name for path in (tmp_path / "result").iterdir()] == ["ultralight_x2"]
+    assert f"ultralight_x1 is not taken from {tmp_path / 'runs'}: 39 of 40 epochs" in said
+    assert f"nmode_heun is left out: {tmp_path / 'kept'} has no weights of its command" in said
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["ultralight_x2"]
     branches, *others = json.loads(out.read_text())["groups"].values()
     assert list(branches["models"]) == ["ultralight_x4", "ultralight_x2"]
     assert [comparison["other"] for comparison in branches["first_against_others"]] == ["ultralight_x2"]
     assert others == [{}, {}]
 
     shutil.rmtree(tmp_path / "runs")
+    out.unlink()
     run(ROOT / "benchmarks" / "skin_training.py", *options, cwd=tmp_path)
     assert next(iter(json.loads(out.read_text())["groups"].values())) == branches
+
+
+def test_kept_weights_of_another_command_are_not_compared(tmp_path):
+    """Such as of another number of epochs; where nothing is left, earlier results stay."""
+    kept = trained(tmp_path / "kept" / "ultralight_x2", branches=2)
+    (kept / "command.txt").write_text("python -m monai.bundle run --epochs 4\n")
+    out = tmp_path / "result.json"
+    out.write_text("{}")
+    script = ROOT / "benchmarks" / "skin_training.py"
+    options = ["--lists", tmp_path, "--out", out, "--weights", tmp_path / "kept"]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "ultralight_x2 is left out" in done.stdout
+    assert "holds the weights of no training" in done.stderr
+    assert out.read_text() == "{}"
 
 
 @pytest.mark.slow
