@@ -93,9 +93,9 @@ def main() -> None:
         return
     if arguments.lists is None:
         parser.error("give --lists, or --commands")
-    if arguments.train and arguments.runs is None:
-        parser.error("give --runs, a folder to train in")
     if arguments.train:
+        if arguments.runs is None:
+            parser.error("give --runs, a folder to train in")
         unknown = sorted(set(arguments.train) - set(every))
         if unknown:
             parser.error(f"no training is called {', '.join(unknown)}; there are {', '.join(every)}")
@@ -130,17 +130,12 @@ def shown(run: Run) -> str:
     return shlex.join(training(run, Path(run.protocol), Path("RUNS", run.folder)))
 
 
-def epochs_done(folder: Path) -> int:
-    """Epochs that a training in `folder` has behind it."""
-    return max(checkpoints(folder), default=0)
-
-
 def train(run: Run, out: Path, data: Path) -> None:
     """Train a run to its last epoch, from the last checkpoint that is there."""
-    done = epochs_done(out)
-    if done == run.epochs:
+    found = checkpoints(out)
+    if run.epochs in found:
         return
-    resume = ["--resume", str(checkpoints(out)[done])] if done else []
+    resume = ["--resume", str(found[max(found)])] if found else []
     _, *words = training(run, data, out)
     subprocess.run([sys.executable, *words, *resume], cwd=bundle_folder(run.bundle), check=True)
 
@@ -150,7 +145,7 @@ def keep_weights(runs: Iterable[Run], folder: Path, kept: Path) -> None:
     for run in runs:
         if run.is_of_bundle:
             continue
-        done = epochs_done(folder / run.folder)
+        done = max(checkpoints(folder / run.folder), default=0)
         if done == run.epochs:
             write_bytes(kept / run.folder / "model.pt", (folder / run.folder / "model.pt").read_bytes())
             write_text(kept / run.folder / "command.txt", shown(run) + "\n")
@@ -158,10 +153,13 @@ def keep_weights(runs: Iterable[Run], folder: Path, kept: Path) -> None:
             print(f"{run.folder} is not taken from {folder}: {done} of {run.epochs} epochs")
 
 
-def has_weights(run: Run, kept: Path) -> bool:
-    """Whether the weights of this very training are at hand."""
+def weights_of(run: Run, kept: Path) -> Path | None:
+    """Folder of the weights of this very training; None where they are not at hand."""
+    if run.is_of_bundle:
+        return bundle_folder(run.bundle) / "models"
     command = kept / run.folder / "command.txt"
-    return run.is_of_bundle or (command.is_file() and command.read_text(encoding="utf-8") == shown(run) + "\n")
+    is_kept = command.is_file() and command.read_text(encoding="utf-8") == shown(run) + "\n"
+    return kept / run.folder if is_kept else None
 
 
 def compared(runs: tuple[Run, ...], kept: Path, lists: Path) -> dict[str, Any]:
@@ -169,20 +167,19 @@ def compared(runs: tuple[Run, ...], kept: Path, lists: Path) -> dict[str, Any]:
 
     Empty where there is nothing beyond the bundle's own weights.
     """
-    weights = {run: bundle_folder(run.bundle) / "models" if run.is_of_bundle else kept / run.folder for run in runs}
-    there = [run for run in runs if has_weights(run, kept)]
+    weights = {run: folder for run in runs if (folder := weights_of(run, kept)) is not None}
     for run in runs:
-        if run not in there:
+        if run not in weights:
             print(f"{run.folder} is left out: {kept} has no weights of its command")
-    if all(run.is_of_bundle for run in there):
+    if all(run.is_of_bundle for run in weights):
         return {}
     data = lists / runs[0].protocol
     protocol = json.loads((data / "lightseg_conversion.json").read_text(encoding="utf-8"))["protocol"]
     named = None if protocol is None else load_protocol(protocol)
     with TemporaryDirectory() as work:
-        predictions = [predicted(run, weights[run], data, Path(work) / run.folder) for run in there]
+        predictions = [predicted(run, of, data, Path(work) / run.folder) for run, of in weights.items()]
         evaluation = evaluate_models(predictions, data / "labels", protocol=named, only_predicted=True)
-    return {"protocol": protocol, **summary(there, evaluation)}
+    return {"protocol": protocol, **summary(list(weights), evaluation)}
 
 
 def predicted(run: Run, weights: Path, data: Path, out: Path) -> Path:
